@@ -1,0 +1,4 @@
+//! Mintage: an OAuth 2.0 token service for machines.
+
+pub mod clock;
+pub mod peer;
