@@ -1,0 +1,204 @@
+//! A client as somebody wrote it down, and the checks that make it a [`Client`] (RFC 7591 §2 names and rules).
+//!
+//! The same members come from the configuration file, from JSON and from protobuf; whoever reads them keeps the text
+//! and leaves every judgement to [`ClientRegistration::check`], which reports all problems at once.
+
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use super::{Client, ClientId, IntrospectPermission, SecretHash, TokenEndpointAuthMethod};
+use crate::{
+    jose::SigningAlgorithm,
+    oauth::{access_token, grant::GrantType, resource::Audience, scope::Scope},
+    secret::Secret,
+};
+
+/// The shortest and the longest lifetime a client's tokens may have.
+pub const LIFETIME_RANGE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(30)..=Duration::from_secs(24 * 60 * 60);
+
+/// The most bytes the JSON of a client's own claims may take: they travel in every token.
+pub const MAX_CLAIMS_LENGTH: usize = 4 * 1024;
+
+/// A secret as it was given, or the hash of one.
+#[derive(Clone, Debug)]
+pub enum RegisteredSecret {
+    /// `client_secret`: the secret itself.
+    Plain(Secret<String>),
+    /// `client_secret_hash`: an Argon2id hash in PHC form.
+    Hash(String),
+}
+
+/// The members of a client registration, unchecked. `None` means the member was left out.
+#[derive(Clone, Debug, Default)]
+pub struct ClientRegistration {
+    /// `client_id`
+    pub client_id: String,
+    /// `client_name`
+    pub client_name: Option<String>,
+    /// `client_secret` or `client_secret_hash`
+    pub secret: Option<RegisteredSecret>,
+    /// `token_endpoint_auth_method`
+    pub token_endpoint_auth_method: Option<String>,
+    /// `grant_types`; left out: client_credentials
+    pub grant_types: Option<Vec<String>>,
+    /// `scope`: all the client may ask for
+    pub scope: Option<String>,
+    /// `audiences`: what `resource` and `audience` may name; the first is the default
+    pub audiences: Option<Vec<String>>,
+    /// `access_token_signing_alg`; left out: the server's default
+    pub access_token_signing_alg: Option<String>,
+    /// `access_token_lifetime`; left out: the server's default
+    pub access_token_lifetime: Option<Duration>,
+    /// `introspect`: own (the default) or any
+    pub introspect: Option<String>,
+    /// `enabled`; left out: true
+    pub enabled: Option<bool>,
+    /// `claims`: further claims of the client's tokens, each a JSON value exactly as it will be signed
+    pub claims: Vec<(String, Box<RawValue>)>,
+}
+
+/// What a registration that leaves members out gets instead.
+#[derive(Clone, Copy, Debug)]
+pub struct RegistrationDefaults {
+    /// `access_token_signing_alg`
+    pub signing_alg: SigningAlgorithm,
+    /// `access_token_lifetime`
+    pub lifetime: Duration,
+    /// The longest lifetime any client may have.
+    pub max_lifetime: Duration,
+}
+
+/// One thing that is wrong with a registration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{member}: {problem}")]
+pub struct InvalidMember {
+    /// The member, by its registered name.
+    pub member: &'static str,
+    /// What is wrong with its value and what to write instead.
+    pub problem: String,
+}
+
+impl ClientRegistration {
+    /// Checks every member and builds the client. `hash` makes the stored form of a plain secret.
+    ///
+    /// # Errors
+    /// Every problem found, not only the first. No problem text contains the secret.
+    pub fn check(
+        self,
+        defaults: &RegistrationDefaults,
+        hash: impl FnOnce(&Secret<String>) -> Result<SecretHash, String>,
+    ) -> Result<Client, Vec<InvalidMember>> {
+        let mut problems = Problems::default();
+
+        let client_id = problems.take("client_id", ClientId::parse(&self.client_id));
+        let token_endpoint_auth_method = self
+            .token_endpoint_auth_method
+            .and_then(|text| problems.take("token_endpoint_auth_method", text.parse::<TokenEndpointAuthMethod>()));
+        let secret = self.secret.and_then(|secret| match secret {
+            RegisteredSecret::Plain(secret) => problems.take("client_secret", check_plain(&secret).and_then(|()| hash(&secret))),
+            RegisteredSecret::Hash(text) => problems.take("client_secret_hash", SecretHash::parse(&text)),
+        });
+        let grant_types = self.grant_types.map_or_else(
+            || vec![GrantType::ClientCredentials],
+            |names| names.iter().filter_map(|name| problems.take("grant_types", known_grant_type(name))).collect(),
+        );
+        let scope = self.scope.filter(|text| !text.is_empty()).and_then(|text| problems.take("scope", Scope::parse(&text)));
+        let audiences: Vec<Audience> = self
+            .audiences
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|text| problems.take("audiences", Audience::parse(text)))
+            .collect();
+        let signing_alg = self
+            .access_token_signing_alg
+            .and_then(|text| problems.take("access_token_signing_alg", text.parse::<SigningAlgorithm>()))
+            .unwrap_or(defaults.signing_alg);
+        let lifetime = self.access_token_lifetime.unwrap_or(defaults.lifetime);
+        problems.take("access_token_lifetime", check_lifetime(lifetime, defaults.max_lifetime));
+        let introspect = self
+            .introspect
+            .and_then(|text| problems.take("introspect", text.parse::<IntrospectPermission>()))
+            .unwrap_or_default();
+        problems.take("claims", check_claims(&self.claims));
+        problems.take("client_secret", check_method(token_endpoint_auth_method, secret.is_some()));
+
+        match client_id {
+            Some(client_id) if problems.0.is_empty() => Ok(Client {
+                client_id,
+                client_name: self.client_name,
+                secret,
+                token_endpoint_auth_method,
+                grant_types,
+                scope: scope.unwrap_or_default(),
+                audiences,
+                access_token_signing_alg: signing_alg,
+                access_token_lifetime: lifetime,
+                introspect,
+                enabled: self.enabled.unwrap_or(true),
+                claims: self.claims,
+            }),
+            _ => Err(problems.0),
+        }
+    }
+}
+
+/// Collects problems while the checks go on.
+#[derive(Default)]
+struct Problems(Vec<InvalidMember>);
+
+impl Problems {
+    fn take<T, E: ToString>(&mut self, member: &'static str, checked: Result<T, E>) -> Option<T> {
+        checked.map_err(|error| self.0.push(InvalidMember { member, problem: error.to_string() })).ok()
+    }
+}
+
+/// RFC 6749 App. A.2: client-secret is VSCHAR.
+fn check_plain(secret: &Secret<String>) -> Result<(), String> {
+    let secret = secret.expose();
+    if secret.is_empty() || secret.len() > 1024 || !secret.bytes().all(|byte| matches!(byte, 0x20..=0x7E)) {
+        return Err("a secret is 1 to 1024 printable ASCII characters".to_owned());
+    }
+    Ok(())
+}
+
+fn known_grant_type(name: &str) -> Result<GrantType, String> {
+    GrantType::parse(name)
+        .ok_or_else(|| format!("{name:?} is not a grant this server offers; use \"client_credentials\""))
+}
+
+fn check_lifetime(lifetime: Duration, max: Duration) -> Result<(), String> {
+    let longest = max.min(*LIFETIME_RANGE.end());
+    if lifetime < *LIFETIME_RANGE.start() || lifetime > longest || lifetime.subsec_nanos() != 0 {
+        return Err(format!("a lifetime is 30s to {}s in whole seconds", longest.as_secs()));
+    }
+    Ok(())
+}
+
+fn check_claims(claims: &[(String, Box<RawValue>)]) -> Result<(), String> {
+    for (index, (name, _)) in claims.iter().enumerate() {
+        if access_token::is_registered_claim(name) {
+            return Err(format!("{name:?} is set by the server and cannot be configured; choose another name"));
+        }
+        if name.is_empty() || claims[..index].iter().any(|(earlier, _)| earlier == name) {
+            return Err(format!("{name:?} is empty or appears twice; every claim needs a name of its own"));
+        }
+    }
+    let length: usize = claims.iter().map(|(name, value)| name.len() + value.get().len()).sum();
+    if length > MAX_CLAIMS_LENGTH {
+        return Err(format!("the claims take {length} bytes; at most {MAX_CLAIMS_LENGTH} fit into a token"));
+    }
+    Ok(())
+}
+
+fn check_method(method: Option<TokenEndpointAuthMethod>, has_secret: bool) -> Result<(), &'static str> {
+    match (method, has_secret) {
+        (Some(TokenEndpointAuthMethod::None), true) => {
+            Err("token_endpoint_auth_method \"none\" uses no secret; remove one of the two")
+        }
+        (Some(TokenEndpointAuthMethod::None), false) => Ok(()),
+        (_, false) => Err("is missing; set client_secret, client_secret_file or client_secret_hash"),
+        (_, true) => Ok(()),
+    }
+}
