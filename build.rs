@@ -11,10 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .open_files(["mintage/token/v1/token_service.proto"])?
         .file_descriptor_set();
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(
-        out.join("descriptors.bin"),
-        prost::Message::encode_to_vec(&descriptors),
-    )?;
+    fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
 
     tonic_prost_build::configure()
         // Secrets and tokens must not be printable: these messages get their own redacting Debug in src/grpc.

@@ -1,0 +1,230 @@
+//! The JWS compact serialization, read strictly (RFC 7515 §5.2, RFC 8725 §3).
+//!
+//! A text becomes a [`UnverifiedJws`] by shape alone, and only [`UnverifiedJws::verify`] gives access to the payload: what
+//! has not been verified cannot be read by accident. Headers that carry keys or point at them (`jwk`, `jku`, `x5c`,
+//! `x5u`) are not read at all; `crit` is refused, since this server understands no extension.
+
+use super::{
+    VerificationKey, base64url_decode,
+    json::{InvalidJson, Members},
+};
+
+/// The longest compact serialization that is looked at, in bytes.
+pub const MAX_LENGTH: usize = 16 * 1024;
+
+/// The protected header, as far as this server reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// RFC 7515 §4.1.1. Not trusted: it must equal the algorithm of the key.
+    pub alg: String,
+    /// RFC 7515 §4.1.4.
+    pub kid: Option<String>,
+    /// RFC 7515 §4.1.9.
+    pub typ: Option<String>,
+}
+
+/// A well-formed text whose signature nobody has checked.
+#[derive(Debug)]
+pub struct UnverifiedJws<'a> {
+    header: Header,
+    signing_input: &'a str,
+    payload: &'a str,
+    signature: Vec<u8>,
+}
+
+/// Why a text is refused before or during verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidJws {
+    /// Longer than [`MAX_LENGTH`].
+    #[error("it is longer than {MAX_LENGTH} bytes")]
+    TooLong,
+    /// Not three base64url parts.
+    #[error("it does not have the three base64url parts of a signed JWT")]
+    Shape,
+    /// The header is not a JSON object of the right types.
+    #[error("its header is malformed: {0}")]
+    Header(InvalidJson),
+    /// The header has a `crit` member.
+    #[error("its header demands an extension (crit) that is not supported")]
+    Critical,
+    /// `alg` is not the algorithm of the key.
+    #[error("its alg is not the algorithm of the key")]
+    Algorithm,
+    /// The signature does not fit.
+    #[error("its signature is wrong")]
+    Signature,
+}
+
+impl<'a> UnverifiedJws<'a> {
+    /// Reads a text by shape; no cryptography happens.
+    ///
+    /// # Errors
+    /// [`InvalidJws::TooLong`] before anything is split, [`InvalidJws::Shape`], [`InvalidJws::Header`],
+    /// [`InvalidJws::Critical`].
+    pub fn parse(text: &'a str) -> Result<Self, InvalidJws> {
+        if text.len() > MAX_LENGTH {
+            return Err(InvalidJws::TooLong);
+        }
+        let (signing_input, signature) = text.rsplit_once('.').ok_or(InvalidJws::Shape)?;
+        let (header, payload) = signing_input.split_once('.').ok_or(InvalidJws::Shape)?;
+        if payload.contains('.') || signature.is_empty() {
+            return Err(InvalidJws::Shape);
+        }
+        let header = base64url_decode(header).ok_or(InvalidJws::Shape)?;
+        let signature = base64url_decode(signature).ok_or(InvalidJws::Shape)?;
+        Ok(Self { header: read_header(&header)?, signing_input, payload, signature })
+    }
+
+    /// The header, to choose the key by. Nothing in it is trusted.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The payload without any check, for a person who wants to look at it.
+    ///
+    /// # Errors
+    /// [`InvalidJws::Shape`] when it is not base64url.
+    pub fn unverified_payload(&self) -> Result<Vec<u8>, InvalidJws> {
+        base64url_decode(self.payload).ok_or(InvalidJws::Shape)
+    }
+
+    /// Checks the signature and gives out the payload.
+    ///
+    /// # Errors
+    /// [`InvalidJws::Algorithm`], [`InvalidJws::Signature`], or [`InvalidJws::Shape`] when the payload is not base64url.
+    pub fn verify(&self, key: &VerificationKey) -> Result<Vec<u8>, InvalidJws> {
+        if self.header.alg != key.alg().as_str() {
+            return Err(InvalidJws::Algorithm);
+        }
+        key.verify(self.signing_input.as_bytes(), &self.signature).map_err(|_| InvalidJws::Signature)?;
+        self.unverified_payload()
+    }
+}
+
+fn read_header(bytes: &[u8]) -> Result<Header, InvalidJws> {
+    let members = Members::parse(bytes).map_err(InvalidJws::Header)?;
+    if members.get("crit").is_some() || members.get("b64").is_some() {
+        return Err(InvalidJws::Critical);
+    }
+    let read = || {
+        Ok(Header {
+            alg: members.required("alg")?,
+            kid: members.optional("kid")?,
+            typ: members.optional("typ")?,
+        })
+    };
+    read().map_err(InvalidJws::Header)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::jose::{SigningAlgorithm, SigningKey, base64url};
+
+    fn key() -> SigningKey {
+        SigningKey::generate(SigningAlgorithm::ES256).unwrap()
+    }
+
+    fn parse(text: &str) -> InvalidJws {
+        UnverifiedJws::parse(text).unwrap_err()
+    }
+
+    #[test]
+    fn a_signed_text_gives_its_payload_back() {
+        let key = key();
+        let token = key.sign_access_token(b"{\"a\":1}").unwrap();
+        let jws = UnverifiedJws::parse(&token).unwrap();
+        assert_eq!(jws.header().kid.as_deref(), Some(key.kid()));
+        assert_eq!(jws.header().typ.as_deref(), Some("at+jwt"));
+        assert_eq!(jws.verify(key.verification_key()).unwrap(), b"{\"a\":1}");
+        assert_eq!(jws.verify(self::key().verification_key()), Err(InvalidJws::Signature));
+    }
+
+    // CHK-71, V-10
+    #[test]
+    fn only_three_canonical_parts_are_read() {
+        let token = key().sign_access_token(b"{}").unwrap();
+        let parts: Vec<&str> = token.split('.').collect();
+        let [header, payload, signature] = parts[..] else { panic!("three parts") };
+        let stray_bits = |part: &str| {
+            let mut part = part.to_owned();
+            let last = part.pop().unwrap();
+            // 64 bytes leave 4 unused bits in the last character; the encoder sets them to zero.
+            part.push(if last == 'A' { 'B' } else { char::from(last as u8 + 1) });
+            part
+        };
+        for text in [
+            String::new(),
+            ".".to_owned(),
+            "..".to_owned(),
+            format!("{header}.{payload}"),
+            format!("{header}.{payload}."),
+            format!("{header}.{payload}.{signature}.x"),
+            format!("{header}.{payload}.{signature}.x.y"),
+            format!("{header}.{payload}.{signature}="),
+            format!("{header}.{payload}.{signature}=="),
+            format!(" {header}.{payload}.{signature}"),
+            format!("{header}.{payload}.{signature}\n"),
+            format!("{header}.{payload}.{}", stray_bits(signature)),
+            format!("{header}.{payload}.+/{}", &signature[2..]),
+        ] {
+            assert_eq!(parse(&text), InvalidJws::Shape, "{text}");
+        }
+    }
+
+    // V-9
+    #[test]
+    fn length_is_checked_first() {
+        assert_eq!(parse(&".".repeat(1024 * 1024)), InvalidJws::TooLong);
+    }
+
+    // V-5, CHK-72
+    #[test]
+    fn crit_is_refused_whatever_it_says() {
+        for crit in [r#"["x"]"#, "[]", r#"["exp"]"#, r#"["b64"],"b64":false"#, "null"] {
+            let header = base64url(format!(r#"{{"alg":"ES256","crit":{crit}}}"#));
+            assert_eq!(parse(&format!("{header}.e30.AA")), InvalidJws::Critical, "{crit}");
+        }
+    }
+
+    // V-6, V-14, CHK-73
+    #[test]
+    fn header_members_have_their_types_and_appear_once() {
+        for header in [
+            r#"{"alg":1}"#,
+            r#"{"kid":"a"}"#,
+            r#"{"alg":"ES256","kid":7}"#,
+            r#"{"alg":"ES256","alg":"none"}"#,
+            "[]",
+        ] {
+            let text = format!("{}.e30.AA", base64url(header));
+            assert!(matches!(parse(&text), InvalidJws::Header(_)), "{header}");
+        }
+    }
+
+    // V-1, V-8, CHK-74
+    #[test]
+    fn the_algorithm_is_that_of_the_key() {
+        let key = key();
+        for alg in ["none", "None", "nOnE", "HS256", "ES384", "XX256", "es256", ""] {
+            let header = base64url(format!(r#"{{"alg":"{alg}","typ":"at+jwt","kid":"{}"}}"#, key.kid()));
+            let text = format!("{header}.e30.AAAA");
+            let jws = UnverifiedJws::parse(&text).unwrap();
+            assert_eq!(jws.verify(key.verification_key()), Err(InvalidJws::Algorithm), "{alg}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,300}") {
+            let _ = UnverifiedJws::parse(&text);
+        }
+
+        #[test]
+        fn any_dotted_text_is_read_or_refused(text in "[A-Za-z0-9_=.+/-]{0,200}") {
+            let _ = UnverifiedJws::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Keys that check signatures (RFC 7515 §5.2). Each is bound to one algorithm (RFC 8725 §3.1): the algorithm comes from
+//! the key, and a token that names another one is refused before any arithmetic.
+
+use std::fmt;
+
+use aws_lc_rs::{
+    hmac,
+    rsa::PublicKeyComponents,
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
+        RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, VerificationAlgorithm,
+    },
+};
+use jsonwebtoken::crypto::JwtVerifier;
+use signature::Verifier;
+
+use super::SigningAlgorithm;
+
+/// A parsed key, its identifier and the one algorithm it is for.
+pub struct VerificationKey {
+    kid: String,
+    alg: SigningAlgorithm,
+    verifier: Box<dyn JwtVerifier + Send + Sync>,
+}
+
+/// The key cannot be used: it is malformed, off its curve, of small order, or too short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the key is malformed, not on its curve, or weaker than 2048-bit RSA")]
+pub struct InvalidKey;
+
+/// The signature does not belong to the message and the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the signature is wrong")]
+pub struct WrongSignature;
+
+impl VerificationKey {
+    /// An RSA key from its modulus and exponent, both big-endian.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] below 2048 or above 8192 bits, and for an exponent that is even or below 3 (RFC 7518 §3.3).
+    pub fn rsa(kid: String, alg: SigningAlgorithm, n: &[u8], e: &[u8]) -> Result<Self, InvalidKey> {
+        let scheme = match alg {
+            SigningAlgorithm::RS256 => &RSA_PKCS1_2048_8192_SHA256,
+            SigningAlgorithm::PS256 => &RSA_PSS_2048_8192_SHA256,
+            _ => return Err(InvalidKey),
+        };
+        let exponent_is_sound = e.len() <= 5 && e.last().is_some_and(|last| last & 1 == 1) && e != [1];
+        let n = strip_zeros(n);
+        if !exponent_is_sound || n.len() < 256 || (n.len() == 256 && n[0] < 0x80) {
+            return Err(InvalidKey);
+        }
+        let key = PublicKeyComponents { n, e }.to_parsed_public_key(scheme).map_err(|_| InvalidKey)?;
+        Ok(Self { kid, alg, verifier: Box::new(PublicKeyVerifier { alg, key }) })
+    }
+
+    /// An elliptic-curve key: the uncompressed point (`0x04 || x || y`) for ECDSA, the 32 bytes of RFC 8032 for Ed25519.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] when the point is not on the curve or of small order.
+    pub fn elliptic(kid: String, alg: SigningAlgorithm, point: &[u8]) -> Result<Self, InvalidKey> {
+        let scheme: &'static dyn VerificationAlgorithm = match alg {
+            SigningAlgorithm::ES256 => &ECDSA_P256_SHA256_FIXED,
+            SigningAlgorithm::ES384 => &ECDSA_P384_SHA384_FIXED,
+            SigningAlgorithm::EdDSA => &ED25519,
+            _ => return Err(InvalidKey),
+        };
+        if alg == SigningAlgorithm::EdDSA && is_small_order(point) {
+            return Err(InvalidKey);
+        }
+        let key = ParsedPublicKey::new(scheme, point).map_err(|_| InvalidKey)?;
+        Ok(Self { kid, alg, verifier: Box::new(PublicKeyVerifier { alg, key }) })
+    }
+
+    /// A shared key for HS256.
+    pub(super) fn hmac(kid: String, key: hmac::Key) -> Self {
+        Self { kid, alg: SigningAlgorithm::HS256, verifier: Box::new(HmacVerifier(key)) }
+    }
+
+    /// The identifier a token's `kid` header must name.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The only algorithm this key is for.
+    pub fn alg(&self) -> SigningAlgorithm {
+        self.alg
+    }
+
+    /// Checks `signature` over `message`.
+    ///
+    /// # Errors
+    /// [`WrongSignature`], whatever the cause.
+    #[expect(clippy::ptr_arg, reason = "jsonwebtoken's JwtVerifier is a Verifier<Vec<u8>>")]
+    pub fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), WrongSignature> {
+        self.verifier.verify(message, signature).map_err(|_| WrongSignature)
+    }
+}
+
+impl fmt::Debug for VerificationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerificationKey")
+            .field("kid", &self.kid)
+            .field("alg", &self.alg)
+            .finish_non_exhaustive()
+    }
+}
+
+/// RSA, ECDSA and Ed25519 over a key that was parsed once.
+struct PublicKeyVerifier {
+    alg: SigningAlgorithm,
+    key: ParsedPublicKey,
+}
+
+impl Verifier<Vec<u8>> for PublicKeyVerifier {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        self.key.verify_sig(message, signature).map_err(|_| signature::Error::new())
+    }
+}
+
+impl JwtVerifier for PublicKeyVerifier {
+    fn algorithm(&self) -> jsonwebtoken::Algorithm {
+        self.alg.into()
+    }
+}
+
+/// HS256 over a key schedule that was computed once; the comparison takes constant time.
+struct HmacVerifier(hmac::Key);
+
+impl Verifier<Vec<u8>> for HmacVerifier {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        hmac::verify(&self.0, message, signature).map_err(|_| signature::Error::new())
+    }
+}
+
+impl JwtVerifier for HmacVerifier {
+    fn algorithm(&self) -> jsonwebtoken::Algorithm {
+        jsonwebtoken::Algorithm::HS256
+    }
+}
+
+fn strip_zeros(bytes: &[u8]) -> &[u8] {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    &bytes[zeros..]
+}
+
+/// Whether an Ed25519 key generates fewer than all points: signatures under such a key can be valid for any message.
+/// The y-coordinates of the eight points of small order, canonical and not, whatever the sign bit says.
+fn is_small_order(point: &[u8]) -> bool {
+    const ORDER_8_A: &str = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05";
+    const ORDER_8_B: &str = "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a";
+    let Ok(mut y) = <[u8; 32]>::try_from(point) else { return false };
+    y[31] &= 0x7F;
+    let near_prime = |low: u8| y[0] == low && y[1..31].iter().all(|byte| *byte == 0xFF) && y[31] == 0x7F;
+    let near_zero = y[0] <= 1 && y[1..].iter().all(|byte| *byte == 0);
+    let hex: String = y.iter().map(|byte| format!("{byte:02x}")).collect();
+    near_zero || (0xEC..=0xEE).any(near_prime) || hex == ORDER_8_A || hex == ORDER_8_B
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{EcdsaKeyPair, KeyPair};
+
+    use super::*;
+
+    fn key(alg: SigningAlgorithm, point: &[u8]) -> Result<VerificationKey, InvalidKey> {
+        VerificationKey::elliptic("k".to_owned(), alg, point)
+    }
+
+    // CHK-79
+    #[test]
+    fn weak_rsa_keys_are_refused() {
+        let rsa = |bits: usize, e: &[u8]| {
+            let mut n = vec![0xFF; bits / 8];
+            n[0] = 0x80;
+            VerificationKey::rsa("k".to_owned(), SigningAlgorithm::RS256, &n, e)
+        };
+        assert!(rsa(2048, &[1, 0, 1]).is_ok());
+        assert!(rsa(2040, &[1, 0, 1]).is_err());
+        assert!(rsa(1024, &[1, 0, 1]).is_err());
+        assert!(rsa(2048, &[1]).is_err());
+        assert!(rsa(2048, &[2]).is_err());
+        assert!(rsa(2048, &[]).is_err());
+    }
+
+    // CHK-78, V-12
+    #[test]
+    fn points_off_the_curve_or_of_another_curve_are_refused() {
+        let pair = EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let mut point = pair.public_key().as_ref().to_vec();
+        assert!(key(SigningAlgorithm::ES256, &point).is_ok());
+        assert!(key(SigningAlgorithm::ES384, &point).is_err());
+        point[64] ^= 1;
+        assert!(key(SigningAlgorithm::ES256, &point).is_err());
+        assert!(key(SigningAlgorithm::ES256, &[0]).is_err());
+    }
+
+    // CHK-78
+    #[test]
+    fn small_order_ed25519_keys_are_refused() {
+        let mut one = [0; 32];
+        one[0] = 1;
+        let mut minus_one = [0xFF; 32];
+        minus_one[0] = 0xEC;
+        for point in [[0; 32], one, minus_one] {
+            assert!(key(SigningAlgorithm::EdDSA, &point).is_err(), "{point:?}");
+        }
+        let mut base_point = [0x66; 32];
+        base_point[0] = 0x58;
+        assert!(key(SigningAlgorithm::EdDSA, &base_point).is_ok());
+    }
+
+    // V-12, CHK-80
+    #[test]
+    fn degenerate_ecdsa_signatures_are_refused() {
+        let pair = EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let key = key(SigningAlgorithm::ES256, pair.public_key().as_ref()).unwrap();
+        let n = b"\xff\xff\xff\xff\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xbc\xe6\xfa\xad\xa7\x17\x9e\x84\xf3\xb9\xca\xc2\xfc\x63\x25\x51";
+        for signature in [vec![0; 64], [*n, *n].concat(), vec![1; 63], vec![1; 65], vec![]] {
+            assert_eq!(key.verify(b"message", &signature), Err(WrongSignature));
+        }
+    }
+}
