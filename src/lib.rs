@@ -1,7 +1,10 @@
 //! Mintage: an OAuth 2.0 token service for machines.
 
 pub mod clock;
+pub mod form_encoding;
 pub mod jose;
+pub mod oauth;
 pub mod peer;
 pub mod random;
+pub mod readiness;
 pub mod secret;

@@ -90,7 +90,6 @@ impl VerificationKey {
     ///
     /// # Errors
     /// [`WrongSignature`], whatever the cause.
-    #[expect(clippy::ptr_arg, reason = "jsonwebtoken's JwtVerifier is a Verifier<Vec<u8>>")]
     pub fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), WrongSignature> {
         self.verifier.verify(message, signature).map_err(|_| WrongSignature)
     }

@@ -21,7 +21,9 @@ pub struct Scope {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidScope {
     /// A character outside `%x21 / %x23-5B / %x5D-7E`, or a blank where a token should be.
-    #[error("scope-tokens are made of visible ASCII characters without \" and \\, separated by single spaces")]
+    #[error(
+        "scope-tokens are made of visible ASCII characters without \" and \\, separated by single spaces"
+    )]
     Syntax,
     /// More than [`MAX_SCOPE_LENGTH`] bytes or [`MAX_SCOPE_TOKENS`] tokens.
     #[error("a scope may have at most {MAX_SCOPE_TOKENS} tokens and {MAX_SCOPE_LENGTH} bytes")]
@@ -127,7 +129,8 @@ mod tests {
     // CHK-14
     #[test]
     fn refuses_what_the_grammar_excludes() {
-        for text in ["", " ", "read ", " read", "read  write", "a\"b", "a\\b", "a\tb", "a\nb", "é", "a\u{7f}"] {
+        for text in ["", " ", "read ", " read", "read  write", "a\"b", "a\\b", "a\tb", "a\nb", "é", "a\u{7f}"]
+        {
             assert_eq!(Scope::parse(text), Err(InvalidScope::Syntax), "{text:?}");
         }
     }

@@ -93,18 +93,25 @@ impl ClientRegistration {
         let mut problems = Problems::default();
 
         let client_id = problems.take("client_id", ClientId::parse(&self.client_id));
-        let token_endpoint_auth_method = self
-            .token_endpoint_auth_method
-            .and_then(|text| problems.take("token_endpoint_auth_method", text.parse::<TokenEndpointAuthMethod>()));
+        let token_endpoint_auth_method = self.token_endpoint_auth_method.and_then(|text| {
+            problems.take("token_endpoint_auth_method", text.parse::<TokenEndpointAuthMethod>())
+        });
         let secret = self.secret.and_then(|secret| match secret {
-            RegisteredSecret::Plain(secret) => problems.take("client_secret", check_plain(&secret).and_then(|()| hash(&secret))),
+            RegisteredSecret::Plain(secret) => {
+                problems.take("client_secret", check_plain(&secret).and_then(|()| hash(&secret)))
+            }
             RegisteredSecret::Hash(text) => problems.take("client_secret_hash", SecretHash::parse(&text)),
         });
         let grant_types = self.grant_types.map_or_else(
             || vec![GrantType::ClientCredentials],
-            |names| names.iter().filter_map(|name| problems.take("grant_types", known_grant_type(name))).collect(),
+            |names| {
+                names.iter().filter_map(|name| problems.take("grant_types", known_grant_type(name))).collect()
+            },
         );
-        let scope = self.scope.filter(|text| !text.is_empty()).and_then(|text| problems.take("scope", Scope::parse(&text)));
+        let scope = self
+            .scope
+            .filter(|text| !text.is_empty())
+            .and_then(|text| problems.take("scope", Scope::parse(&text)));
         let audiences: Vec<Audience> = self
             .audiences
             .unwrap_or_default()
@@ -179,7 +186,9 @@ fn check_lifetime(lifetime: Duration, max: Duration) -> Result<(), String> {
 fn check_claims(claims: &[(String, Box<RawValue>)]) -> Result<(), String> {
     for (index, (name, _)) in claims.iter().enumerate() {
         if access_token::is_registered_claim(name) {
-            return Err(format!("{name:?} is set by the server and cannot be configured; choose another name"));
+            return Err(format!(
+                "{name:?} is set by the server and cannot be configured; choose another name"
+            ));
         }
         if name.is_empty() || claims[..index].iter().any(|(earlier, _)| earlier == name) {
             return Err(format!("{name:?} is empty or appears twice; every claim needs a name of its own"));

@@ -1,0 +1,94 @@
+//! Client authentication (RFC 6749 §2.3, §3.2.1): a claim to be a client becomes the proof of it.
+
+use std::{net::IpAddr, ops::Deref, sync::Arc, time::Duration};
+
+use super::{
+    Client, ClientAuthentication, ClientDirectory,
+    secret::{Effort, SecretVerifier, Verdict},
+};
+use crate::{
+    clock::Timestamp,
+    oauth::{
+        error::{ClientRefusal, Error},
+        throttle::FailureThrottle,
+    },
+};
+
+/// When a caller who found every turn at Argon2id taken should come back.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+
+/// A client that has proved who it is. Only [`Authenticator::authenticate`] makes one, so code that asks for it cannot
+/// run without authentication.
+#[derive(Clone, Debug)]
+pub struct AuthenticatedClient(Arc<Client>);
+
+impl Deref for AuthenticatedClient {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0
+    }
+}
+
+/// Verifies claims to be a client.
+#[derive(Debug)]
+pub struct Authenticator {
+    directory: Arc<ClientDirectory>,
+    verifier: Arc<SecretVerifier>,
+    throttle: Option<FailureThrottle>,
+}
+
+impl Authenticator {
+    /// An authenticator over these clients. Without a throttle, guesses are limited by the cost of Argon2id alone.
+    pub fn new(
+        directory: Arc<ClientDirectory>,
+        verifier: Arc<SecretVerifier>,
+        throttle: Option<FailureThrottle>,
+    ) -> Self {
+        Self { directory, verifier, throttle }
+    }
+
+    /// Verifies a claim made from `source`.
+    ///
+    /// An unknown client, a disabled one, one registered for another method and a wrong secret take the same path and
+    /// end in the same error (V-22, V-25).
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`]; [`Error::RateLimited`] after too many failures; [`Error::TemporarilyUnavailable`] when
+    /// the secret could not be checked in time.
+    pub async fn authenticate(
+        &self,
+        claim: &ClientAuthentication,
+        source: IpAddr,
+        now: Timestamp,
+    ) -> Result<AuthenticatedClient, Error> {
+        if let Some(retry_after) =
+            self.throttle.as_ref().and_then(|t| t.blocked(source, &claim.client_id, now))
+        {
+            return Err(Error::RateLimited { retry_after });
+        }
+        let source_blocked = self.throttle.as_ref().and_then(|t| t.source_blocked(source, now));
+        let effort = if source_blocked.is_some() { Effort::Cheap } else { Effort::Full };
+
+        let client = self
+            .directory
+            .find(claim.client_id.as_str())
+            .filter(|client| client.enabled && client.accepts_method(claim.method));
+        let hash = client.as_ref().and_then(|client| client.secret.as_ref());
+        let verdict = self.verifier.verify(hash, &claim.secret, effort).await;
+
+        match (verdict, client) {
+            (Verdict::Right, Some(client)) => Ok(AuthenticatedClient(client)),
+            (Verdict::NoTurn, _) => Err(match source_blocked {
+                Some(retry_after) => Error::RateLimited { retry_after },
+                None => Error::TemporarilyUnavailable { retry_after: BUSY_RETRY },
+            }),
+            (Verdict::Wrong | Verdict::Right, _) => {
+                if let Some(throttle) = &self.throttle {
+                    throttle.record_failure(source, &claim.client_id, now);
+                }
+                Err(Error::InvalidClient(ClientRefusal::WrongCredentials))
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Clients (RFC 6749 §2, RFC 7591 §2): what is registered about each, and the proof that a request comes from one.
+//!
+//! - [`registration`]: a client as somebody wrote it down, and the checks
+//! - [`credentials`]: what a request presents, whichever transport carried it
+//! - [`secret`]: secrets, hashed and verified
+//! - [`authenticate`]: presented credentials -> [`AuthenticatedClient`]
+//! - [`directory`]: the clients that are known now
+
+pub mod authenticate;
+pub mod credentials;
+pub mod directory;
+pub mod registration;
+pub mod secret;
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde_json::value::RawValue;
+
+pub use authenticate::AuthenticatedClient;
+pub use credentials::{ClientAuthentication, PresentedCredentials};
+pub use directory::ClientDirectory;
+pub use registration::ClientRegistration;
+pub use secret::SecretHash;
+
+use super::{grant::GrantType, issuer::Issuer, resource::Audience, scope::Scope};
+use crate::jose::SigningAlgorithm;
+
+/// A registered client whose members have been checked.
+#[derive(Debug)]
+pub struct Client {
+    /// `client_id`
+    pub client_id: ClientId,
+    /// `client_name`
+    pub client_name: Option<String>,
+    /// The hash of its secret.
+    pub secret: Option<SecretHash>,
+    /// The one method it must use; `None` accepts client_secret_basic and client_secret_post.
+    pub token_endpoint_auth_method: Option<TokenEndpointAuthMethod>,
+    /// `grant_types`
+    pub grant_types: Vec<GrantType>,
+    /// Everything it may ask for.
+    pub scope: Scope,
+    /// Everything `resource` and `audience` may name; the first is the default, none means the issuer.
+    pub audiences: Vec<Audience>,
+    /// The algorithm its tokens are signed with.
+    pub access_token_signing_alg: SigningAlgorithm,
+    /// The lifetime of its tokens.
+    pub access_token_lifetime: Duration,
+    /// Whose tokens it may introspect.
+    pub introspect: IntrospectPermission,
+    /// A disabled client gets nothing, and its tokens are inactive.
+    pub enabled: bool,
+    /// Further claims of its tokens, as they will be signed.
+    pub claims: Vec<(String, Box<RawValue>)>,
+}
+
+impl Client {
+    /// Whether `resource` or `audience` may name this audience.
+    pub fn may_name_audience(&self, name: &str, issuer: &Issuer) -> bool {
+        if self.audiences.is_empty() {
+            return name == issuer.as_str();
+        }
+        self.audiences.iter().any(|audience| audience.as_str() == name)
+    }
+
+    /// Whether the client may authenticate by this method (CHK-25).
+    pub fn accepts_method(&self, method: TokenEndpointAuthMethod) -> bool {
+        match self.token_endpoint_auth_method {
+            Some(registered) => registered == method,
+            None => method != TokenEndpointAuthMethod::None,
+        }
+    }
+}
+
+/// A client identifier (RFC 6749 §2.2, App. A.1): 1 to 255 VSCHAR, `:` and space included.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(Box<str>);
+
+/// The text cannot be a client identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a client_id is 1 to 255 printable ASCII characters")]
+pub struct InvalidClientId;
+
+impl ClientId {
+    /// Reads a client identifier.
+    ///
+    /// # Errors
+    /// [`InvalidClientId`].
+    pub fn parse(text: &str) -> Result<Self, InvalidClientId> {
+        let sound = (1..=255).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, 0x20..=0x7E));
+        if sound { Ok(Self(text.into())) } else { Err(InvalidClientId) }
+    }
+
+    /// The identifier.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for ClientId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a client proves who it is (RFC 7591 §2, `token_endpoint_auth_method`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenEndpointAuthMethod {
+    /// HTTP Basic, or `authorization` metadata over gRPC (RFC 6749 §2.3.1).
+    ClientSecretBasic,
+    /// Parameters of the body, or a field of the gRPC request (RFC 6749 §2.3.1).
+    ClientSecretPost,
+    /// A public client: it can prove nothing and therefore gets nothing.
+    None,
+}
+
+impl TokenEndpointAuthMethod {
+    /// The methods a client can authenticate with, as metadata advertises them.
+    pub const USABLE: [Self; 2] = [Self::ClientSecretBasic, Self::ClientSecretPost];
+
+    /// The registered name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientSecretBasic => "client_secret_basic",
+            Self::ClientSecretPost => "client_secret_post",
+            Self::None => "none",
+        }
+    }
+}
+
+impl FromStr for TokenEndpointAuthMethod {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::ClientSecretBasic, Self::ClientSecretPost, Self::None]
+            .into_iter()
+            .find(|method| method.as_str() == text)
+            .ok_or("it must be client_secret_basic, client_secret_post or none; leave it out to accept the first two")
+    }
+}
+
+/// Whose tokens a client may introspect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IntrospectPermission {
+    /// Its own, and those that name it in `aud`.
+    #[default]
+    Own,
+    /// Everybody's: for resource servers.
+    Any,
+}
+
+impl FromStr for IntrospectPermission {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "own" => Ok(Self::Own),
+            "any" => Ok(Self::Any),
+            _ => Err("it must be \"own\" or \"any\""),
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Client secrets (RFC 6749 §2.3.1): hashed when registered, verified in time that tells nothing.
+//!
+//! A secret this project generated (`mint_` and 43 base64url characters) has 256 random bits: a keyed hash protects it,
+//! at a microsecond. A secret somebody chose is protected by Argon2id and, once it has been verified, remembered under a
+//! keyed hash, so that the second call costs a microsecond too.
+//!
+//! Which of the two happens depends on the form of what was *presented*, never on the client it was presented for: an
+//! unknown client, a disabled one and a wrong secret cost the same work, and a stranger learns nothing from a clock.
+
+use std::{sync::Arc, time::Duration};
+
+use argon2::{Algorithm, Argon2, Params, Version, password_hash::phc::PasswordHash};
+use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
+use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
+
+use crate::{
+    random::{self, Random, RandomError},
+    secret::Secret,
+};
+
+/// What a generated secret starts with; 43 base64url characters follow.
+pub const GENERATED_PREFIX: &str = "mint_";
+
+/// How many verified secrets are remembered.
+const REMEMBERED: usize = 16 * 1024;
+
+/// How long a caller waits for its turn at Argon2id before it is told to come back.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// The costliest Argon2id hash that a registration may bring along.
+const MAX_MEMORY_KIB: u32 = 64 * 1024;
+const MAX_PASSES: u32 = 8;
+const MAX_LANES: u32 = 4;
+
+/// The hash of one secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretHash {
+    /// A keyed hash of a generated secret, under the key of the [`SecretVerifier`] that made it.
+    Keyed([u8; 32]),
+    /// Argon2id (RFC 9106) of a secret somebody chose.
+    Argon2id(Argon2idHash),
+}
+
+/// An Argon2id hash with everything that is needed to compute it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argon2idHash {
+    params: Params,
+    salt: Box<[u8]>,
+    output: [u8; 32],
+}
+
+impl SecretHash {
+    /// Reads a hash in PHC form, `$argon2id$v=19$m=...,t=...,p=...$salt$hash`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong; it holds nothing of the hash.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let expected = "a hash has the form $argon2id$v=19$m=19456,t=2,p=1$SALT$HASH with 32 bytes of hash";
+        let phc = PasswordHash::new(text).map_err(|_| expected.to_owned())?;
+        let (Some(salt), Some(output)) = (&phc.salt, &phc.hash) else { return Err(expected.to_owned()) };
+        let output: [u8; 32] = output.as_ref().try_into().map_err(|_| expected.to_owned())?;
+        if phc.algorithm.as_str() != "argon2id" || phc.version != Some(0x13) {
+            return Err(expected.to_owned());
+        }
+        let params = Params::try_from(&phc).map_err(|_| expected.to_owned())?;
+        if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_PASSES || params.p_cost() > MAX_LANES {
+            return Err(format!("a hash may cost at most m={MAX_MEMORY_KIB},t={MAX_PASSES},p={MAX_LANES}"));
+        }
+        let salt: &[u8] = salt.as_ref();
+        Ok(Self::Argon2id(Argon2idHash { params, salt: salt.into(), output }))
+    }
+}
+
+impl Argon2idHash {
+    fn make(secret: &Secret<String>, salt: [u8; 16]) -> Result<Self, argon2::Error> {
+        let mut hash = Self { params: Params::DEFAULT, salt: Box::new(salt), output: [0; 32] };
+        hash.output = hash.compute(secret)?;
+        Ok(hash)
+    }
+
+    fn compute(&self, secret: &Secret<String>) -> Result<[u8; 32], argon2::Error> {
+        let mut output = [0; 32];
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone()).hash_password_into(
+            secret.expose().as_bytes(),
+            &self.salt,
+            &mut output,
+        )?;
+        Ok(output)
+    }
+
+    fn verify(&self, secret: &Secret<String>) -> bool {
+        self.compute(secret).is_ok_and(|output| verify_slices_are_equal(&output, &self.output).is_ok())
+    }
+}
+
+/// Hashes and verifies secrets.
+#[derive(Debug)]
+pub struct SecretVerifier {
+    /// Keys both the hashes of generated secrets and the memory of verified ones. Random per process: neither leaves it.
+    key: hmac::Key,
+    /// Keyed hashes of what was verified. A hash covers the stored form too, so that a client whose secret changes is
+    /// forgotten without further ado.
+    remembered: Cache<[u8; 32], ()>,
+    /// Turns at Argon2id.
+    turns: Arc<Semaphore>,
+    /// Stands in for the hash of a client that does not exist.
+    decoy: Argon2idHash,
+}
+
+/// What became of a presented secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the secret.
+    Right,
+    /// It is not, or there is none to compare with.
+    Wrong,
+    /// It could not be checked without Argon2id, for which there was no turn.
+    NoTurn,
+}
+
+/// Whether Argon2id may be spent on a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Whatever it takes.
+    Full,
+    /// Only what costs microseconds.
+    Cheap,
+}
+
+impl SecretVerifier {
+    /// A verifier with a fresh key. Argon2id gets at most half of `cores`, so that a flood of bad secrets leaves the rest
+    /// to good callers.
+    ///
+    /// # Errors
+    /// [`RandomError`].
+    pub fn new(random: &dyn Random, cores: usize) -> Result<Self, RandomError> {
+        let key = random::bytes::<32>(random)?;
+        Ok(Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            remembered: Cache::new(REMEMBERED),
+            turns: Arc::new(Semaphore::new((cores / 2).max(1))),
+            decoy: Argon2idHash {
+                params: Params::DEFAULT,
+                salt: Box::new(random::bytes::<16>(random)?),
+                output: [0; 32],
+            },
+        })
+    }
+
+    /// Hashes a secret for keeping.
+    ///
+    /// # Errors
+    /// A sentence without the secret, when the generator or Argon2id fails.
+    pub fn hash(&self, secret: &Secret<String>, random: &dyn Random) -> Result<SecretHash, String> {
+        if is_generated(secret.expose()) {
+            return Ok(SecretHash::Keyed(self.keyed(b"generated", &[], secret)));
+        }
+        let salt = random::bytes::<16>(random).map_err(|error| error.to_string())?;
+        Argon2idHash::make(secret, salt).map(SecretHash::Argon2id).map_err(|error| error.to_string())
+    }
+
+    /// Checks a presented secret against the hash of a client, or against a decoy that no secret fits.
+    pub async fn verify(
+        &self,
+        hash: Option<&SecretHash>,
+        presented: &Secret<String>,
+        effort: Effort,
+    ) -> Verdict {
+        if is_generated(presented.expose()) {
+            let keyed = self.keyed(b"generated", &[], presented);
+            // All zeros is no output of HMAC anybody could find, so the stand-in matches nothing.
+            let expected = if let Some(SecretHash::Keyed(expected)) = hash { expected } else { &[0; 32] };
+            return verdict(verify_slices_are_equal(&keyed, expected).is_ok());
+        }
+        let hash = if let Some(SecretHash::Argon2id(hash)) = hash { hash } else { &self.decoy };
+        let memory = self.keyed(b"remembered", &[&hash.salt, &hash.output], presented);
+        if self.remembered.get(&memory).is_some() {
+            return Verdict::Right;
+        }
+        if effort == Effort::Cheap {
+            return Verdict::NoTurn;
+        }
+        let Ok(Ok(turn)) = tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.turns).acquire_owned()).await
+        else {
+            return Verdict::NoTurn;
+        };
+        let (hash, presented) = (hash.clone(), presented.clone());
+        let computed = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            hash.verify(&presented)
+        });
+        let right = computed.await.unwrap_or(false);
+        if right {
+            self.remembered.insert(memory, ());
+        }
+        verdict(right)
+    }
+
+    /// HMAC over the purpose, the context and the secret, each preceded by its length.
+    fn keyed(&self, purpose: &[u8], context: &[&[u8]], secret: &Secret<String>) -> [u8; 32] {
+        let mut mac = hmac::Context::with_key(&self.key);
+        for part in [purpose].iter().chain(context).chain([&secret.expose().as_bytes()]) {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        let mut output = [0; 32];
+        output.copy_from_slice(mac.sign().as_ref());
+        output
+    }
+}
+
+fn verdict(right: bool) -> Verdict {
+    if right { Verdict::Right } else { Verdict::Wrong }
+}
+
+/// Whether a text has the form of a secret this project generates. Anybody can see the form, so acting on it tells
+/// nothing.
+fn is_generated(secret: &str) -> bool {
+    secret.strip_prefix(GENERATED_PREFIX).is_some_and(|rest| {
+        rest.len() == 43
+            && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SystemRandom;
+
+    const GENERATED: &str = "mint_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+
+    fn verifier() -> SecretVerifier {
+        SecretVerifier::new(&SystemRandom, 2).unwrap()
+    }
+
+    #[tokio::test]
+    async fn both_kinds_of_secret_verify() {
+        let verifier = verifier();
+        for (text, other) in
+            [("chosen", "chosem"), (GENERATED, "mint_0123456789abcdefghijklmnopqrstuvwxyzABCDEFg")]
+        {
+            let secret = Secret::from(text);
+            let hash = verifier.hash(&secret, &SystemRandom).unwrap();
+            assert_eq!(verifier.verify(Some(&hash), &secret, Effort::Full).await, Verdict::Right);
+            assert_eq!(
+                verifier.verify(Some(&hash), &Secret::from(other), Effort::Full).await,
+                Verdict::Wrong
+            );
+            assert_eq!(verifier.verify(None, &secret, Effort::Full).await, Verdict::Wrong);
+        }
+    }
+
+    // V-22
+    #[tokio::test]
+    async fn the_work_depends_on_what_was_presented_alone() {
+        let verifier = verifier();
+        let keyed = verifier.hash(&Secret::from(GENERATED), &SystemRandom).unwrap();
+        let chosen = verifier.hash(&Secret::from("chosen"), &SystemRandom).unwrap();
+        for hash in [None, Some(&keyed), Some(&chosen)] {
+            // "No turn" shows that Argon2id would have been spent; "wrong" that it would not.
+            assert_eq!(verifier.verify(hash, &Secret::from("guess"), Effort::Cheap).await, Verdict::NoTurn);
+            let guess = Secret::from("mint_ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQ");
+            assert_eq!(verifier.verify(hash, &guess, Effort::Cheap).await, Verdict::Wrong);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_verified_secret_is_remembered_until_the_stored_hash_changes() {
+        let verifier = verifier();
+        let secret = Secret::from("chosen");
+        let hash = verifier.hash(&secret, &SystemRandom).unwrap();
+        assert_eq!(verifier.verify(Some(&hash), &secret, Effort::Cheap).await, Verdict::NoTurn);
+        assert_eq!(verifier.verify(Some(&hash), &secret, Effort::Full).await, Verdict::Right);
+        assert_eq!(verifier.verify(Some(&hash), &secret, Effort::Cheap).await, Verdict::Right);
+        let changed = verifier.hash(&Secret::from("other"), &SystemRandom).unwrap();
+        assert_eq!(verifier.verify(Some(&changed), &secret, Effort::Full).await, Verdict::Wrong);
+        assert_eq!(verifier.verify(None, &secret, Effort::Full).await, Verdict::Wrong);
+    }
+
+    #[test]
+    fn a_hash_is_read_in_phc_form_within_bounds() {
+        let parse = |params: &str| {
+            SecretHash::parse(&format!(
+                "$argon2id$v=19${params}$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+            ))
+        };
+        assert!(parse("m=19456,t=2,p=1").is_ok());
+        assert!(parse("m=1048576,t=2,p=1").unwrap_err().contains("at most"));
+        assert!(parse("m=19456,t=100,p=1").is_err());
+        for text in
+            ["", "secret", "$2b$12$abcdefghijklmnopqrstuv", "$argon2i$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$AAAA"]
+        {
+            assert!(SecretHash::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Every way a request can fail: the OAuth error codes (RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707 §2).
+//!
+//! What the caller may read is `description`; what only the log may read is kept apart and has no way into a response.
+//! Each transport translates the enum in one exhaustive match of its own.
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+/// Why a request was refused or could not be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The request is malformed (RFC 6749 §5.2).
+    InvalidRequest(Description),
+    /// Client authentication failed (RFC 6749 §5.2). The answer is the same whatever the cause; the cause is for the log.
+    InvalidClient(ClientRefusal),
+    /// The client may not use this grant (RFC 6749 §5.2).
+    UnauthorizedClient(Description),
+    /// The server has no such grant (RFC 6749 §5.2).
+    UnsupportedGrantType(Description),
+    /// The scope is malformed or more than the client may have (RFC 6749 §5.2).
+    InvalidScope(Description),
+    /// The audience or resource is malformed or not one of the client's (RFC 8707 §2).
+    InvalidTarget(Description),
+    /// A protected resource was asked for without a token (RFC 6750 §3: a challenge without error code).
+    MissingToken,
+    /// The presented access token is malformed, expired, or not acceptable for another reason (RFC 6750 §3.1).
+    InvalidToken(TokenRefusal),
+    /// Too many failed attempts; the caller may try again later (RFC 6585 §4).
+    RateLimited {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The server is too busy to serve this request in time (RFC 6749 §4.1.2.1 has the name).
+    TemporarilyUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Something broke inside (RFC 6749 §4.1.2.1 has the name). The cause is for the log.
+    ServerError(String),
+}
+
+/// Why a client was not authenticated. For the log alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientRefusal {
+    /// The request carries no client authentication.
+    NoCredentials,
+    /// The credentials cannot be read.
+    MalformedCredentials,
+    /// The server does not offer this method of authentication.
+    UnsupportedMethod,
+    /// No enabled client has this identifier, method and secret.
+    WrongCredentials,
+}
+
+/// Why an access token was not accepted. For the log alone, except for being a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRefusal {
+    /// Not a well-formed signed token of this server.
+    Malformed,
+    /// No key of this server has its `kid`, or its signature is wrong.
+    Signature,
+    /// A claim is missing or wrong.
+    Claims,
+    /// It is expired or not yet valid.
+    Time,
+    /// Its client is unknown or disabled.
+    Client,
+}
+
+impl Error {
+    /// A malformed request, and what to do about it.
+    pub fn invalid_request(description: impl Into<Cow<'static, str>>) -> Self {
+        Self::InvalidRequest(Description::new(description))
+    }
+
+    /// The OAuth error code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) => "invalid_request",
+            Self::InvalidClient(_) => "invalid_client",
+            Self::UnauthorizedClient(_) => "unauthorized_client",
+            Self::UnsupportedGrantType(_) => "unsupported_grant_type",
+            Self::InvalidScope(_) => "invalid_scope",
+            Self::InvalidTarget(_) => "invalid_target",
+            Self::MissingToken | Self::InvalidToken(_) => "invalid_token",
+            Self::RateLimited { .. } | Self::TemporarilyUnavailable { .. } => "temporarily_unavailable",
+            Self::ServerError(_) => "server_error",
+        }
+    }
+
+    /// What the caller may read: visible ASCII without `"` and `\` (RFC 6749 §5.2).
+    pub fn description(&self) -> &str {
+        match self {
+            Self::InvalidRequest(text)
+            | Self::UnauthorizedClient(text)
+            | Self::UnsupportedGrantType(text)
+            | Self::InvalidScope(text)
+            | Self::InvalidTarget(text) => text.as_str(),
+            Self::InvalidClient(_) => "client authentication failed",
+            Self::MissingToken => "an access token is required",
+            Self::InvalidToken(_) => {
+                "the access token is malformed, expired, or was not issued by this server"
+            }
+            Self::RateLimited { .. } => "too many failed attempts; try again later",
+            Self::TemporarilyUnavailable { .. } => "the server is busy; try again later",
+            Self::ServerError(_) => "the server could not complete the request",
+        }
+    }
+
+    /// When the caller may try again, if a retry makes sense.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::TemporarilyUnavailable { retry_after } => {
+                Some(*retry_after)
+            }
+            _ => None,
+        }
+    }
+
+    /// What only the log may read.
+    pub fn log_detail(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::InvalidClient(reason) => Some(format!("{reason:?}").into()),
+            Self::InvalidToken(reason) => Some(format!("{reason:?}").into()),
+            Self::ServerError(cause) => Some(cause.as_str().into()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code(), self.description())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<crate::random::RandomError> for Error {
+    fn from(error: crate::random::RandomError) -> Self {
+        Self::ServerError(error.to_string())
+    }
+}
+
+/// An `error_description` (RFC 6749 §5.2): `%x20-21 / %x23-5B / %x5D-7E`, so that it fits a JSON string and a quoted
+/// header value without escapes (V-42).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description(Cow<'static, str>);
+
+impl Description {
+    /// Keeps the characters that are allowed and replaces every other one by a question mark.
+    pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
+        let text = text.into();
+        let allowed = |c: char| matches!(c, '\x20'..='\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E');
+        if text.chars().all(allowed) {
+            return Self(text);
+        }
+        Self(text.chars().map(|c| if allowed(c) { c } else { '?' }).collect::<String>().into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // V-42, CHK-27
+    #[test]
+    fn a_description_needs_no_escapes() {
+        let description = Description::new("a\r\nb\"c\\d\x1b[0m\u{e9}".to_owned());
+        assert_eq!(description.as_str(), "a??b?c?d?[0m?");
+    }
+}

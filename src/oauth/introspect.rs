@@ -1,0 +1,126 @@
+//! Token introspection (RFC 7662): is this token active, and what does it say?
+
+use std::{net::IpAddr, time::Duration};
+
+use super::{
+    access_token::AccessToken,
+    authorization_server::AuthorizationServer,
+    client::{AuthenticatedClient, ClientAuthentication, IntrospectPermission},
+    error::Error,
+};
+use crate::{clock::Timestamp, secret::Secret};
+
+/// The most questions one batch may hold.
+pub const MAX_BATCH: usize = 100;
+
+/// How long a resource server may reuse an answer: the time within which it learns that a client was disabled.
+const CACHE_TTL: Duration = Duration::from_secs(30);
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who claims to ask (RFC 7662 §2.1).
+    pub authentication: ClientAuthentication,
+    /// The address the request came from.
+    pub source: IpAddr,
+}
+
+/// A question about one token. `token_type_hint` has no place here: there is one kind of token, and a hint never
+/// changes an answer (RFC 7662 §2.1).
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// `token`
+    pub token: Option<Secret<String>>,
+    /// When set, a token not meant for this audience counts as inactive.
+    pub expected_audience: Option<String>,
+    /// A token that lacks one of these counts as inactive.
+    pub required_scopes: Vec<String>,
+}
+
+/// The answer (RFC 7662 §2.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Introspection {
+    /// Exactly `{"active":false}`, whatever the reason.
+    Inactive,
+    /// The token is active and the caller may know what it says.
+    Active(Box<ActiveToken>),
+}
+
+/// What is said of an active token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveToken {
+    /// The token.
+    pub token: AccessToken,
+    /// How it is presented to a resource (RFC 6749 §7.1).
+    pub token_type: &'static str,
+    /// How long this answer may be reused.
+    pub cache_ttl: Duration,
+}
+
+impl Introspection {
+    /// The JSON response (RFC 7662 §2.2): `active`, `token_type` and every claim byte for byte as it was signed.
+    pub fn to_json(&self) -> Vec<u8> {
+        let Self::Active(active) = self else { return br#"{"active":false}"#.to_vec() };
+        // The claims are one JSON object with at least the required claims, none of which is called like the first two.
+        let members = active.token.claims_json.strip_prefix(b"{").unwrap_or(b"}");
+        let mut json = format!(r#"{{"active":true,"token_type":"{}","#, active.token_type).into_bytes();
+        json.extend_from_slice(members);
+        json
+    }
+}
+
+impl AuthorizationServer {
+    /// Answers a question about one token.
+    ///
+    /// # Errors
+    /// Those of client authentication; [`Error::InvalidRequest`] when no token was sent.
+    pub async fn introspect(&self, caller: &Caller, question: &Question) -> Result<Introspection, Error> {
+        let now = self.clock.now();
+        let client = self.authenticator.authenticate(&caller.authentication, caller.source, now).await?;
+        self.answer(&client, question, now)
+    }
+
+    /// Answers several questions of one caller, in their order.
+    ///
+    /// # Errors
+    /// Those of client authentication; [`Error::InvalidRequest`] for no questions, more than [`MAX_BATCH`], or one
+    /// without a token.
+    pub async fn introspect_batch(
+        &self,
+        caller: &Caller,
+        questions: &[Question],
+    ) -> Result<Vec<Introspection>, Error> {
+        let now = self.clock.now();
+        let client = self.authenticator.authenticate(&caller.authentication, caller.source, now).await?;
+        if questions.is_empty() || questions.len() > MAX_BATCH {
+            return Err(Error::invalid_request(format!("a batch holds 1 to {MAX_BATCH} requests")));
+        }
+        questions.iter().map(|question| self.answer(&client, question, now)).collect()
+    }
+
+    fn answer(
+        &self,
+        caller: &AuthenticatedClient,
+        question: &Question,
+        now: Timestamp,
+    ) -> Result<Introspection, Error> {
+        let token = question.token.as_ref().ok_or_else(|| Error::invalid_request("token is missing"))?;
+        let Ok(token) = self.verify_access_token(token.expose()) else { return Ok(Introspection::Inactive) };
+        let asked_for =
+            question.expected_audience.as_deref().is_none_or(|audience| token.is_meant_for(audience))
+                && question.required_scopes.iter().all(|scope| token.scope.contains(scope));
+        if !asked_for || !may_know(caller, &token) {
+            return Ok(Introspection::Inactive);
+        }
+        let cache_ttl = CACHE_TTL.min(token.expires_at.since(now));
+        Ok(Introspection::Active(Box::new(ActiveToken { token, token_type: "Bearer", cache_ttl })))
+    }
+}
+
+/// A client may ask about its own tokens, about those meant for it, and about all if it is registered for that. For
+/// everybody else the token does not exist (V-27, CHK-43).
+fn may_know(caller: &AuthenticatedClient, token: &AccessToken) -> bool {
+    caller.introspect == IntrospectPermission::Any
+        || caller.client_id == token.client_id
+        || token.is_meant_for(caller.client_id.as_str())
+}

@@ -1,0 +1,172 @@
+//! Issuing access tokens: the token endpoint (RFC 6749 §3.2, §4.4, §5.1).
+//!
+//! Nothing is written anywhere when a token is issued: the signature is the record.
+
+use std::{net::IpAddr, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+use super::{
+    access_token::AccessTokenClaims,
+    authorization_server::AuthorizationServer,
+    client::{AuthenticatedClient, ClientAuthentication},
+    error::{Description, Error},
+    grant::{GrantType, client_credentials},
+    resource::{self, Audience},
+    scope::Scope,
+};
+use crate::{
+    clock::Timestamp,
+    jose::{SigningAlgorithm, base64url},
+    random,
+    secret::Secret,
+};
+
+/// The token types of RFC 8693 §3 that this server issues.
+pub const ACCESS_TOKEN_TYPE_URI: &str = "urn:ietf:params:oauth:token-type:access_token";
+
+/// A request for an access token. `None` and empty lists mean that a parameter was not sent.
+#[derive(Clone, Debug)]
+pub struct TokenRequest {
+    /// Who claims to ask.
+    pub authentication: ClientAuthentication,
+    /// The address the request came from.
+    pub source: IpAddr,
+    /// `grant_type`
+    pub grant_type: Option<String>,
+    /// `scope`
+    pub scope: Option<String>,
+    /// `resource` (RFC 8707 §2)
+    pub resources: Vec<String>,
+    /// `audience`
+    pub audiences: Vec<String>,
+    /// A wish for the lifetime; at least a second, and capped by the client's own.
+    pub lifetime: Option<Duration>,
+}
+
+/// A successful response (RFC 6749 §5.1). It serializes to exactly the members of the RFC.
+#[derive(Clone, Debug, Serialize)]
+pub struct TokenResponse {
+    /// `access_token`
+    #[serde(serialize_with = "expose")]
+    pub access_token: Secret<String>,
+    /// `token_type` (RFC 6749 §7.1)
+    pub token_type: &'static str,
+    /// `expires_in`, in seconds
+    pub expires_in: u64,
+    /// `scope`: what was granted; left out when that is nothing
+    #[serde(skip_serializing_if = "Scope::is_empty")]
+    pub scope: Scope,
+    /// `jti` of the token
+    #[serde(skip)]
+    pub token_id: String,
+    /// `aud` of the token
+    #[serde(skip)]
+    pub audiences: Vec<Audience>,
+    /// `exp` of the token
+    #[serde(skip)]
+    pub expires_at: Timestamp,
+    /// When a caller that keeps tokens should ask for the next one.
+    #[serde(skip)]
+    pub refresh_at: Timestamp,
+    /// What the token is signed with.
+    #[serde(skip)]
+    pub alg: SigningAlgorithm,
+}
+
+impl AuthorizationServer {
+    /// Issues an access token.
+    ///
+    /// # Errors
+    /// Those of client authentication, then [`Error::UnsupportedGrantType`], [`Error::UnauthorizedClient`],
+    /// [`Error::InvalidScope`], [`Error::InvalidTarget`], [`Error::InvalidRequest`].
+    pub async fn issue(&self, request: TokenRequest) -> Result<TokenResponse, Error> {
+        let grant_type =
+            request.grant_type.as_deref().ok_or_else(|| Error::invalid_request("grant_type is missing"))?;
+
+        // 1. Authenticate (RFC 6749 §3.2.1).
+        let now = self.clock.now();
+        let client = self.authenticator.authenticate(&request.authentication, request.source, now).await?;
+
+        // 2. Authorise: the grant, the scope, the audience.
+        let scope = match authorise_grant(&client, grant_type)? {
+            GrantType::ClientCredentials => {
+                client_credentials::grant_scope(&client, request.scope.as_deref())?
+            }
+        };
+        let audiences = resource::choose(&client, self.issuer(), &request.resources, &request.audiences)?;
+
+        // 3. Decide the lifetime and the identifier.
+        let lifetime = self.lifetime(&client, request.lifetime)?;
+        let token_id = base64url(random::bytes::<16>(&*self.random)?);
+        let issued_at = Timestamp::from_seconds(now.seconds());
+        let expires_at = issued_at + lifetime;
+
+        // 4. Sign (RFC 9068 §2).
+        let claims = AccessTokenClaims {
+            issuer: self.issuer(),
+            client: &client,
+            audiences: &audiences,
+            scope: &scope,
+            issued_at,
+            expires_at,
+            token_id: &token_id,
+        };
+        let alg = client.access_token_signing_alg;
+        let access_token = self.sign(alg, &claims)?;
+
+        // 5. Answer (RFC 6749 §5.1).
+        Ok(TokenResponse {
+            access_token: Secret::new(access_token),
+            token_type: "Bearer",
+            expires_in: lifetime.as_secs(),
+            scope,
+            token_id,
+            audiences,
+            expires_at,
+            refresh_at: issued_at + Duration::from_secs(lifetime.as_secs() * 4 / 5),
+            alg,
+        })
+    }
+
+    /// A wish is granted up to the lifetime the client is registered for.
+    fn lifetime(&self, client: &AuthenticatedClient, wish: Option<Duration>) -> Result<Duration, Error> {
+        let longest = client.access_token_lifetime.min(self.policy.max_lifetime);
+        match wish {
+            None => Ok(longest),
+            Some(wish) if wish.as_secs() == 0 => {
+                Err(Error::invalid_request("lifetime must be at least one second"))
+            }
+            Some(wish) => Ok(Duration::from_secs(wish.as_secs()).min(longest)),
+        }
+    }
+
+    fn sign(&self, alg: SigningAlgorithm, claims: &AccessTokenClaims<'_>) -> Result<String, Error> {
+        let key = self
+            .keys
+            .signing_key(alg)
+            .ok_or_else(|| Error::ServerError(format!("there is no signing key for {alg}")))?;
+        let payload = serde_json::to_vec(claims).map_err(|error| Error::ServerError(error.to_string()))?;
+        key.sign_access_token(&payload).map_err(|error| Error::ServerError(error.to_string()))
+    }
+}
+
+/// RFC 6749 §5.2: a grant nobody can use is unsupported, one this client may not use is unauthorized.
+fn authorise_grant(client: &AuthenticatedClient, grant_type: &str) -> Result<GrantType, Error> {
+    let grant = GrantType::parse(grant_type).ok_or_else(|| {
+        Error::UnsupportedGrantType(Description::new(
+            "this server supports grant_type=client_credentials only",
+        ))
+    })?;
+    if !client.grant_types.contains(&grant) {
+        return Err(Error::UnauthorizedClient(Description::new(
+            "the client is not registered for this grant_type",
+        )));
+    }
+    Ok(grant)
+}
+
+/// A token is exposed here and nowhere else: in the response it was made for.
+fn expose<S: Serializer>(token: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(token.expose())
+}

@@ -1,0 +1,52 @@
+//! Authorization server metadata (RFC 8414 §2, OpenID Connect Discovery 1.0 §3), built from what is really enabled.
+//!
+//! This server has no browser in front of it: `authorization_endpoint` and the members about ID Tokens are here because
+//! typed discovery clients do not start without them. The endpoint answers with an explanation.
+
+use serde::Serialize;
+
+use super::{client::TokenEndpointAuthMethod, grant::GrantType, issuer::Issuer};
+use crate::jose::KeyRing;
+
+/// The metadata document. `scopes_supported` is left out, since some clients ask for all that is listed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Metadata {
+    issuer: String,
+    authorization_endpoint: String,
+    token_endpoint: String,
+    introspection_endpoint: String,
+    userinfo_endpoint: String,
+    jwks_uri: String,
+    grant_types_supported: Vec<&'static str>,
+    /// `none`: nothing comes back from the authorization endpoint. The member must be there and must not be empty.
+    response_types_supported: [&'static str; 1],
+    token_endpoint_auth_methods_supported: Vec<&'static str>,
+    introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    subject_types_supported: [&'static str; 1],
+    id_token_signing_alg_values_supported: Vec<&'static str>,
+    /// True when left out (OpenID Connect Discovery 1.0 §3), so it is said.
+    request_uri_parameter_supported: bool,
+}
+
+impl Metadata {
+    /// The document of a server with this issuer and these keys.
+    pub fn new(issuer: &Issuer, keys: &KeyRing) -> Self {
+        let methods: Vec<_> = TokenEndpointAuthMethod::USABLE.iter().map(|method| method.as_str()).collect();
+        let published = keys.algorithms().into_iter().filter(|alg| !alg.is_symmetric());
+        Self {
+            issuer: issuer.as_str().to_owned(),
+            authorization_endpoint: issuer.endpoint("/authorize"),
+            token_endpoint: issuer.endpoint("/token"),
+            introspection_endpoint: issuer.endpoint("/introspect"),
+            userinfo_endpoint: issuer.endpoint("/userinfo"),
+            jwks_uri: issuer.endpoint("/.well-known/jwks.json"),
+            grant_types_supported: GrantType::ALL.iter().map(|grant| grant.as_str()).collect(),
+            response_types_supported: ["none"],
+            token_endpoint_auth_methods_supported: methods.clone(),
+            introspection_endpoint_auth_methods_supported: methods,
+            subject_types_supported: ["public"],
+            id_token_signing_alg_values_supported: published.map(|alg| alg.as_str()).collect(),
+            request_uri_parameter_supported: false,
+        }
+    }
+}

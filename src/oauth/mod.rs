@@ -1,0 +1,28 @@
+//! The authorization server itself (layer 2). It has never heard of HTTP, gRPC or SQL.
+//!
+//! - [`authorization_server`]: the service and its policy
+//! - [`issue`], [`introspect`], [`userinfo`], [`metadata`]: one operation each
+//! - [`client`]: who may ask, and the proof of it
+//! - [`grant`]: why a token may be issued
+//! - [`access_token`]: what a token says
+//! - [`scope`], [`resource`], [`issuer`]: parsed types for the words of a request
+//! - [`throttle`]: failed attempts are limited
+//! - [`error`]: every way a request can fail
+
+pub mod access_token;
+pub mod authorization_server;
+pub mod client;
+pub mod error;
+pub mod grant;
+pub mod introspect;
+pub mod issue;
+pub mod issuer;
+pub mod metadata;
+pub mod resource;
+pub mod scope;
+pub mod throttle;
+pub mod userinfo;
+
+pub use authorization_server::{AuthorizationServer, Policy};
+pub use error::Error;
+pub use issuer::Issuer;

@@ -1,0 +1,181 @@
+//! Failed attempts are limited (RFC 6749 §10.10; CHK-28, V-26).
+//!
+//! A failure counts against the pair of client and source address: guessing is stopped, and somebody who guesses from
+//! one address cannot lock the client out for another. A second, wider budget counts the failures of a source whatever
+//! client they named; when it is spent, that source gets no more Argon2id, but whoever needs none is served.
+
+use std::{
+    hash::Hash,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use quick_cache::sync::Cache;
+
+use super::client::ClientId;
+use crate::clock::Timestamp;
+
+/// How many pairs and how many sources are kept in mind. Older ones that do not come back are forgotten first.
+const REMEMBERED: usize = 64 * 1024;
+
+/// How many times the budget of a pair a whole source has.
+const SOURCE_FACTOR: u32 = 8;
+
+/// At most `count` failures in `period`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Failures; at least 1.
+    pub count: u32,
+    /// The period they are counted in.
+    pub period: Duration,
+}
+
+/// Counts failures.
+#[derive(Debug)]
+pub struct FailureThrottle {
+    pairs: Buckets<(IpAddr, ClientId)>,
+    sources: Buckets<IpAddr>,
+}
+
+impl FailureThrottle {
+    /// A throttle for this rate per client and source.
+    pub fn new(rate: Rate) -> Self {
+        let wide = Rate { count: rate.count.saturating_mul(SOURCE_FACTOR), ..rate };
+        Self { pairs: Buckets::new(rate), sources: Buckets::new(wide) }
+    }
+
+    /// How long this client must wait at this source; `None` when it need not.
+    pub fn blocked(&self, source: IpAddr, client_id: &ClientId, now: Timestamp) -> Option<Duration> {
+        self.pairs.blocked(&(source, client_id.clone()), now)
+    }
+
+    /// How long this source must wait before Argon2id is spent on it again; `None` when it need not.
+    pub fn source_blocked(&self, source: IpAddr, now: Timestamp) -> Option<Duration> {
+        self.sources.blocked(&source, now)
+    }
+
+    /// Counts one failure.
+    pub fn record_failure(&self, source: IpAddr, client_id: &ClientId, now: Timestamp) {
+        self.pairs.take(&(source, client_id.clone()), now);
+        self.sources.take(&source, now);
+    }
+}
+
+/// One leaky bucket per key, kept as the instant at which it will be empty (GCRA), in milliseconds since the epoch.
+#[derive(Debug)]
+struct Buckets<K> {
+    /// What one failure adds.
+    step: u64,
+    /// What the bucket holds.
+    capacity: u64,
+    empty_at: Cache<K, Arc<AtomicU64>>,
+}
+
+impl<K: Hash + Eq + Clone> Buckets<K> {
+    fn new(rate: Rate) -> Self {
+        let capacity = u64::try_from(rate.period.as_millis()).unwrap_or(u64::MAX).max(1);
+        Self {
+            step: (capacity / u64::from(rate.count.max(1))).max(1),
+            capacity,
+            empty_at: Cache::new(REMEMBERED),
+        }
+    }
+
+    /// Full when one more failure would not fit.
+    fn blocked(&self, key: &K, now: Timestamp) -> Option<Duration> {
+        let empty_at = self.empty_at.get(key)?.load(Ordering::Relaxed);
+        // A clock that was set back must not block anybody for longer than a full bucket takes to empty.
+        let level = empty_at.saturating_sub(milliseconds(now)).min(self.capacity);
+        let excess = (level + self.step).saturating_sub(self.capacity);
+        (excess > 0).then(|| Duration::from_millis(excess))
+    }
+
+    fn take(&self, key: &K, now: Timestamp) {
+        let now = milliseconds(now);
+        let fresh = || Ok::<_, std::convert::Infallible>(Arc::new(AtomicU64::new(now)));
+        let Ok(empty_at) = self.empty_at.get_or_insert_with(key, fresh);
+        let added = |at: u64| Some(at.clamp(now, now + self.capacity) + self.step);
+        // The closure never returns None, so neither outcome needs handling.
+        let _ = empty_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
+    }
+}
+
+fn milliseconds(now: Timestamp) -> u64 {
+    u64::try_from(now.since(Timestamp::from_seconds(0)).as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const X: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const Y: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+
+    fn throttle() -> FailureThrottle {
+        FailureThrottle::new(Rate { count: 40, period: Duration::from_secs(10) })
+    }
+
+    fn id(text: &str) -> ClientId {
+        ClientId::parse(text).unwrap()
+    }
+
+    fn at(milliseconds: u64) -> Timestamp {
+        Timestamp::from_epoch(Duration::from_millis(1_000_000_000 + milliseconds))
+    }
+
+    // CHK-28: evenly spread over the ten seconds is the case that suits the guesser best
+    #[test]
+    fn a_hundred_failures_in_ten_seconds_are_too_many() {
+        let throttle = throttle();
+        let served = (0..100).filter(|n| {
+            let now = at(n * 100);
+            let free = throttle.blocked(X, &id("a"), now).is_none();
+            if free {
+                throttle.record_failure(X, &id("a"), now);
+            }
+            free
+        });
+        let served = served.count();
+        assert!((40..100).contains(&served), "{served}");
+    }
+
+    // V-26
+    #[test]
+    fn neither_another_source_nor_another_client_is_blocked() {
+        let throttle = throttle();
+        for _ in 0..100 {
+            throttle.record_failure(X, &id("a"), at(0));
+        }
+        assert!(throttle.blocked(X, &id("a"), at(0)).is_some());
+        assert_eq!(throttle.blocked(Y, &id("a"), at(0)), None);
+        assert_eq!(throttle.blocked(X, &id("b"), at(0)), None);
+    }
+
+    #[test]
+    fn many_clients_from_one_source_share_the_wide_budget() {
+        let throttle = throttle();
+        for n in 0..1000 {
+            throttle.record_failure(X, &id(&n.to_string()), at(0));
+        }
+        assert!(throttle.source_blocked(X, at(0)).is_some());
+        assert_eq!(throttle.source_blocked(Y, at(0)), None);
+    }
+
+    #[test]
+    fn waiting_as_long_as_told_helps_even_if_the_clock_is_set_back() {
+        let throttle = throttle();
+        for _ in 0..1000 {
+            throttle.record_failure(X, &id("a"), at(60_000));
+        }
+        let wait = throttle.blocked(X, &id("a"), at(60_000)).unwrap();
+        assert!(wait <= Duration::from_secs(10), "{wait:?}");
+        assert_eq!(throttle.blocked(X, &id("a"), at(60_000) + wait), None);
+        assert!(throttle.blocked(X, &id("a"), at(0)).unwrap() <= Duration::from_secs(10));
+    }
+}
