@@ -15,8 +15,8 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use rsa::{
     pkcs1::{self, DecodeRsaPrivateKey},
     pkcs8::{
-        DecodePrivateKey, Document, EncodePrivateKey, EncodePublicKey, LineEnding, PrivateKeyInfo, SecretDocument,
-        SubjectPublicKeyInfoRef,
+        DecodePrivateKey, Document, EncodePrivateKey, EncodePublicKey, LineEnding, PrivateKeyInfo,
+        SecretDocument, SubjectPublicKeyInfoRef,
     },
 };
 use zeroize::Zeroizing;
@@ -74,7 +74,8 @@ impl KeyFiles {
         match self {
             Self::AutoGenerate => load_or_generate(directory),
             Self::Given { private, public } => {
-                let key = parse_private(&read(private)?).map_err(|problem| KeyFileError::new(private, problem))?;
+                let key =
+                    parse_private(&read(private)?).map_err(|problem| KeyFileError::new(private, problem))?;
                 if let Some(public) = public {
                     let text = read(public)?;
                     check_public(&text, &key).map_err(|problem| KeyFileError::new(public, problem))?;
@@ -90,14 +91,18 @@ fn load_or_generate(directory: &Path) -> Result<Secret<Vec<u8>>, KeyFileError> {
     let private = directory.join(AUTO_PRIVATE_KEY);
     let public = directory.join(AUTO_PUBLIC_KEY);
     let refused = |path: &Path, problem: String| {
-        KeyFileError::new(path, format!("{problem}; remove it, or name key files of your own instead of auto-gen"))
+        KeyFileError::new(
+            path,
+            format!("{problem}; remove it, or name key files of your own instead of auto-gen"),
+        )
     };
 
     let text = match private_file::read(&private, MAX_LENGTH).map_err(|problem| refused(&private, problem))? {
         Some(text) => text,
         None => {
             let generated = generate().map_err(|problem| KeyFileError::new(&private, problem))?;
-            private_file::publish(&private, generated.as_bytes()).map_err(|problem| refused(&private, problem))?
+            private_file::publish(&private, generated.as_bytes())
+                .map_err(|problem| refused(&private, problem))?
         }
     };
     let key = parse_private(&text).map_err(|problem| refused(&private, problem))?;
@@ -106,7 +111,8 @@ fn load_or_generate(directory: &Path) -> Result<Secret<Vec<u8>>, KeyFileError> {
     let public_pem = public_pem.map_err(|error| KeyFileError::new(&public, error.to_string()))?;
     let text = match private_file::read(&public, MAX_LENGTH).map_err(|problem| refused(&public, problem))? {
         Some(text) => text,
-        None => private_file::publish(&public, public_pem.as_bytes()).map_err(|problem| refused(&public, problem))?,
+        None => private_file::publish(&public, public_pem.as_bytes())
+            .map_err(|problem| refused(&public, problem))?,
     };
     check_public(&text, &key).map_err(|problem| refused(&public, problem))?;
     to_pkcs8(&key).map_err(|problem| KeyFileError::new(&private, problem))
@@ -124,11 +130,15 @@ fn generate() -> Result<Zeroizing<String>, String> {
 /// Reads a file that somebody else made and manages; a mounted secret is usually a symbolic link, so links are followed.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let mut text = Zeroizing::new(Vec::new());
-    let length: io::Result<usize> = File::open(path).and_then(|file| file.take(MAX_LENGTH + 1).read_to_end(&mut text));
+    let length: io::Result<usize> =
+        File::open(path).and_then(|file| file.take(MAX_LENGTH + 1).read_to_end(&mut text));
     match length {
         Ok(length) if length as u64 <= MAX_LENGTH => Ok(text),
         Ok(_) => Err(KeyFileError::new(path, "is too large for a key; name a PEM file")),
-        Err(error) => Err(KeyFileError::new(path, format!("cannot be read ({error}); correct the path or its permissions"))),
+        Err(error) => Err(KeyFileError::new(
+            path,
+            format!("cannot be read ({error}); correct the path or its permissions"),
+        )),
     }
 }
 
@@ -141,8 +151,12 @@ fn parse_private(text: &[u8]) -> Result<rsa::RsaPrivateKey, String> {
             info.algorithm.assert_algorithm_oid(pkcs1::ALGORITHM_OID).map_err(|_| NOT_RSA)?;
             info.private_key
         }
-        "ENCRYPTED PRIVATE KEY" => return Err("is encrypted; decrypt it with `openssl pkcs8 -in FILE -out NEW`".to_owned()),
-        "PUBLIC KEY" | "RSA PUBLIC KEY" => return Err("is a public key; name the file of the private one".to_owned()),
+        "ENCRYPTED PRIVATE KEY" => {
+            return Err("is encrypted; decrypt it with `openssl pkcs8 -in FILE -out NEW`".to_owned());
+        }
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => {
+            return Err("is a public key; name the file of the private one".to_owned());
+        }
         _ => return Err(NOT_RSA.to_owned()),
     };
     let parts = pkcs1::RsaPrivateKey::try_from(pkcs1).map_err(|_| NOT_A_KEY)?;
@@ -161,7 +175,9 @@ fn check_public(text: &[u8], private: &rsa::RsaPrivateKey) -> Result<(), String>
             info.subject_public_key.as_bytes().ok_or(NOT_A_KEY)?
         }
         "CERTIFICATE" => {
-            return Err("is a certificate; take its key with `openssl x509 -in FILE -pubkey -noout`".to_owned());
+            return Err(
+                "is a certificate; take its key with `openssl x509 -in FILE -pubkey -noout`".to_owned()
+            );
         }
         _ => return Err("is not an RSA public key in PEM; name one, or leave it out".to_owned()),
     };
@@ -188,7 +204,9 @@ fn check_strength(key: &pkcs1::RsaPublicKey<'_>) -> Result<(), String> {
     }
     let exponent = key.public_exponent.as_bytes();
     if exponent == [1] || exponent.last().is_none_or(|byte| byte.is_multiple_of(2)) {
-        return Err("has a public exponent of 1 or an even one; make a new key with `openssl genrsa 2048`".to_owned());
+        return Err(
+            "has a public exponent of 1 or an even one; make a new key with `openssl genrsa 2048`".to_owned()
+        );
     }
     Ok(())
 }

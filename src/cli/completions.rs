@@ -6,7 +6,9 @@ use clap_complete::Shell;
 use super::{Cli, output::Report};
 
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  mintage completions bash > ~/.local/share/bash-completion/completions/mintage")]
+#[command(
+    after_help = "Example:\n  mintage completions bash > ~/.local/share/bash-completion/completions/mintage"
+)]
 pub(super) struct Arguments {
     /// The shell
     #[arg(value_enum)]

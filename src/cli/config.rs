@@ -39,7 +39,8 @@ fn show(config: &Config) -> Report {
     let settings = config.settings();
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     let key_width = settings.iter().map(|setting| setting.setting.key.len()).max().unwrap_or(0);
-    let value_width = settings.iter().map(|setting| value(&setting.value).chars().count()).max().unwrap_or(0).min(48);
+    let value_width =
+        settings.iter().map(|setting| value(&setting.value).chars().count()).max().unwrap_or(0).min(48);
 
     let mut text = String::new();
     for setting in settings {
@@ -48,7 +49,11 @@ fn show(config: &Config) -> Report {
     }
     for (client, origin) in config.registrations() {
         // A client_id may hold any printable character; debug form keeps it on its line and within its quotes.
-        text.push_str(&format!("{:key_width$}  {:value_width$}  {origin}\n", "client", format!("{:?}", client.client_id)));
+        text.push_str(&format!(
+            "{:key_width$}  {:value_width$}  {origin}\n",
+            "client",
+            format!("{:?}", client.client_id)
+        ));
     }
 
     let settings: Vec<_> = settings

@@ -20,7 +20,9 @@ use super::{
 use crate::config;
 
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  mintage healthcheck\n  mintage healthcheck --url http://127.0.0.1:8000/healthz")]
+#[command(
+    after_help = "Examples:\n  mintage healthcheck\n  mintage healthcheck --url http://127.0.0.1:8000/healthz"
+)]
 pub(super) struct Arguments {
     /// Where to ask [default: /healthz at the configured listen address]
     #[arg(long, conflicts_with = "config")]
@@ -44,8 +46,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Report, Failure> {
             text: format!("ok: {url} is healthy\n"),
             json: json!({ "ok": true, "url": url }).to_string(),
         }),
-        Ok(status) => Err(Failure::failed(format!("{url} answered {status}, not 200; look at the log of the server"))),
-        Err(error) => Err(Failure::failed(format!("{url} does not answer ({error}); start the server or correct --url"))),
+        Ok(status) => {
+            Err(Failure::failed(format!("{url} answered {status}, not 200; look at the log of the server")))
+        }
+        Err(error) => Err(Failure::failed(format!(
+            "{url} does not answer ({error}); start the server or correct --url"
+        ))),
     }
 }
 
@@ -60,7 +66,9 @@ impl Target {
     fn from_url(url: &str) -> Result<Self, Failure> {
         let misused = || Failure::misused("--url must be a plain URL such as http://127.0.0.1:8000/healthz");
         let uri: http::Uri = url.parse().map_err(|_| misused())?;
-        let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(misused()) };
+        let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(misused());
+        };
         let port = authority.port_u16().unwrap_or(80);
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(Self { authority: format!("{}:{port}", authority.host()), path: path.to_owned() })
@@ -68,7 +76,8 @@ impl Target {
 
     fn from_config(arguments: &Arguments) -> Result<Self, Failure> {
         let arguments = serve::Arguments { config: arguments.config.clone(), ..serve::Arguments::default() };
-        let listen = config::listen(&arguments.into_sources()).map_err(|problem| Failure::failed(problem.to_string()))?;
+        let listen = config::listen(&arguments.into_sources())
+            .map_err(|problem| Failure::failed(problem.to_string()))?;
         Ok(Self { authority: reachable(listen).to_string(), path: "/healthz".to_owned() })
     }
 }
@@ -93,7 +102,9 @@ fn ask(target: &Target) -> io::Result<u16> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     let Target { authority, path } = target;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n").as_bytes())?;
+    stream.write_all(
+        format!("GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n").as_bytes(),
+    )?;
 
     // "HTTP/1.1 200" is all that matters (RFC 9112 §4).
     let mut status_line = [0; 12];
@@ -113,7 +124,8 @@ mod tests {
 
     #[test]
     fn a_url_names_host_port_and_path() {
-        let target = |authority: &str, path: &str| Target { authority: authority.to_owned(), path: path.to_owned() };
+        let target =
+            |authority: &str, path: &str| Target { authority: authority.to_owned(), path: path.to_owned() };
         assert_eq!(Target::from_url("http://127.0.0.1:9/healthz"), Ok(target("127.0.0.1:9", "/healthz")));
         assert_eq!(Target::from_url("http://[::1]"), Ok(target("[::1]:80", "/")));
         for url in ["https://a.example/", "127.0.0.1:9", "", "http://"] {
@@ -123,16 +135,23 @@ mod tests {
 
     #[test]
     fn every_address_is_asked_on_loopback() {
-        for (listen, asked) in [("0.0.0.0:8", "127.0.0.1:8"), ("[::]:8", "[::1]:8"), ("10.0.0.1:8", "10.0.0.1:8")] {
+        for (listen, asked) in
+            [("0.0.0.0:8", "127.0.0.1:8"), ("[::]:8", "[::1]:8"), ("10.0.0.1:8", "10.0.0.1:8")]
+        {
             assert_eq!(reachable(listen.parse().unwrap()).to_string(), asked);
         }
     }
 
     #[test]
     fn the_status_decides() {
-        for (answer, status) in [("HTTP/1.1 200 OK\r\n\r\n", Some(200)), ("HTTP/1.1 503 x\r\n\r\n", Some(503)), ("SSH-2.0-x\r\n....", None)] {
+        for (answer, status) in [
+            ("HTTP/1.1 200 OK\r\n\r\n", Some(200)),
+            ("HTTP/1.1 503 x\r\n\r\n", Some(503)),
+            ("SSH-2.0-x\r\n....", None),
+        ] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let target = Target { authority: listener.local_addr().unwrap().to_string(), path: "/healthz".to_owned() };
+            let target =
+                Target { authority: listener.local_addr().unwrap().to_string(), path: "/healthz".to_owned() };
             let server = std::thread::spawn(move || {
                 let (mut stream, _) = listener.accept().unwrap();
                 let mut request = [0; 512];

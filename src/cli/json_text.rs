@@ -86,11 +86,16 @@ mod tests {
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {
-        let leaf = prop_oneof![any::<i64>().prop_map(Into::into), any::<String>().prop_map(Into::into), Just(serde_json::Value::Null)];
+        let leaf = prop_oneof![
+            any::<i64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+            Just(serde_json::Value::Null)
+        ];
         leaf.prop_recursive(4, 32, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
-                prop::collection::btree_map(any::<String>(), inner, 0..4).prop_map(|map| map.into_iter().collect()),
+                prop::collection::btree_map(any::<String>(), inner, 0..4)
+                    .prop_map(|map| map.into_iter().collect()),
             ]
         })
     }

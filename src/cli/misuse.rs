@@ -26,7 +26,8 @@ pub(super) fn answer(error: &Error, arguments: &[OsString]) -> ExitCode {
 /// `--output` as far as it can be told from arguments that did not parse.
 fn output(arguments: &[OsString]) -> Output {
     let asks_for_json = |pair: &[OsString]| pair[0] == "--output" && pair[1] == "json";
-    let json = arguments.iter().any(|argument| argument == "--output=json") || arguments.windows(2).any(asks_for_json);
+    let json = arguments.iter().any(|argument| argument == "--output=json")
+        || arguments.windows(2).any(asks_for_json);
     if json { Output::Json } else { Output::Text }
 }
 
@@ -35,22 +36,35 @@ fn sentence(error: &Error) -> String {
     let problem = match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let typed = context(error, ContextKind::InvalidSubcommand).filter(|name| is_a_name(name));
-            let problem = typed.map_or_else(|| "there is no such command".to_owned(), |name| format!("there is no command {name}"));
+            let problem = typed.map_or_else(
+                || "there is no such command".to_owned(),
+                |name| format!("there is no command {name}"),
+            );
             suggest(problem, context(error, ContextKind::SuggestedSubcommand))
         }
         ErrorKind::UnknownArgument => {
             let typed = argument.as_deref().and_then(flag_name);
-            let problem = typed.map_or_else(|| "there is an argument too many".to_owned(), |name| format!("there is no flag {name}"));
+            let problem = typed.map_or_else(
+                || "there is an argument too many".to_owned(),
+                |name| format!("there is no flag {name}"),
+            );
             suggest(problem, context(error, ContextKind::SuggestedArg))
         }
-        ErrorKind::MissingRequiredArgument => format!("{} is missing", argument.as_deref().unwrap_or("an argument")),
+        ErrorKind::MissingRequiredArgument => {
+            format!("{} is missing", argument.as_deref().unwrap_or("an argument"))
+        }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let values = context(error, ContextKind::ValidValue);
             let problem = format!("{} has no valid value", argument.as_deref().unwrap_or("an argument"));
             values.map_or_else(|| problem.clone(), |values| format!("{problem} (it takes {values})"))
         }
-        ErrorKind::ArgumentConflict => format!("{} is given twice or beside another that excludes it", argument.as_deref().unwrap_or("an argument")),
-        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing".to_owned(),
+        ErrorKind::ArgumentConflict => format!(
+            "{} is given twice or beside another that excludes it",
+            argument.as_deref().unwrap_or("an argument")
+        ),
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "a command is missing".to_owned()
+        }
         _ => "the arguments cannot be understood".to_owned(),
     };
     format!("{problem}; see `mintage --help`")
@@ -98,8 +112,14 @@ mod tests {
     #[test]
     fn slips_are_named() {
         assert_eq!(misuse(&["serv"]), "there is no command serv; did you mean serve?; see `mintage --help`");
-        assert_eq!(misuse(&["serve", "--lsten", "x"]), "there is no flag --lsten; did you mean --listen?; see `mintage --help`");
-        assert_eq!(misuse(&["--output", "xml", "serve"]), "--output <OUTPUT> has no valid value (it takes text, json); see `mintage --help`");
+        assert_eq!(
+            misuse(&["serve", "--lsten", "x"]),
+            "there is no flag --lsten; did you mean --listen?; see `mintage --help`"
+        );
+        assert_eq!(
+            misuse(&["--output", "xml", "serve"]),
+            "--output <OUTPUT> has no valid value (it takes text, json); see `mintage --help`"
+        );
         assert_eq!(misuse(&["token", "verify", "x"]), "--jwks <FILE|URL> is missing; see `mintage --help`");
         assert_eq!(misuse(&[]), "a command is missing; see `mintage --help`");
     }

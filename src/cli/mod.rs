@@ -43,10 +43,18 @@ enum Command {
     /// Run the server
     Serve(serve::Arguments),
     /// Check or show the configuration
-    #[command(subcommand, after_help = "Example:\n  mintage config check --config mintage.toml", disable_help_subcommand = true)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  mintage config check --config mintage.toml",
+        disable_help_subcommand = true
+    )]
     Config(config::Command),
     /// Look at a token, or verify one
-    #[command(subcommand, after_help = "Example:\n  mintage token decode - < token.txt", disable_help_subcommand = true)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  mintage token decode - < token.txt",
+        disable_help_subcommand = true
+    )]
     Token(token::Command),
     /// Ask a running server whether it is healthy
     Healthcheck(healthcheck::Arguments),
@@ -63,9 +71,9 @@ pub fn run(serve: impl FnOnce(Config) -> Result<(), String>) -> ExitCode {
         Err(error) => return misuse::answer(&error, &arguments),
     };
     let result = match cli.command {
-        Command::Serve(arguments) => {
-            serve::run(arguments).and_then(|config| serve(config).map_err(Failure::failed)).map(|()| Report::default())
-        }
+        Command::Serve(arguments) => serve::run(arguments)
+            .and_then(|config| serve(config).map_err(Failure::failed))
+            .map(|()| Report::default()),
         Command::Config(command) => config::run(command),
         Command::Token(command) => token::run(command),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),

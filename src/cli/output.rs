@@ -89,9 +89,9 @@ impl Output {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             // A reader that has seen enough, such as head, is not an error.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Failure::failed(format!("the output cannot be written ({error}); write it somewhere else")))
-            }
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(format!(
+                "the output cannot be written ({error}); write it somewhere else"
+            ))),
             _ => Ok(()),
         }
     }

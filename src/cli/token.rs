@@ -24,7 +24,9 @@ pub(super) enum Command {
         token: Secret<String>,
     },
     /// Verify a token against a key set
-    #[command(after_help = "Example:\n  mintage token verify - --jwks https://id.example/.well-known/jwks.json < token.txt")]
+    #[command(
+        after_help = "Example:\n  mintage token verify - --jwks https://id.example/.well-known/jwks.json < token.txt"
+    )]
     Verify(verify::Arguments),
 }
 
@@ -48,10 +50,9 @@ pub(super) fn read(argument: Secret<String>) -> Result<Secret<String>, Failure> 
     let mut text = String::new();
     // A byte more than a token can have shows that it is too long; its newline comes on top.
     let limit = jws::MAX_LENGTH as u64 + 3;
-    io::stdin()
-        .take(limit)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::failed(format!("standard input cannot be read ({error}); pipe a token into it")))?;
+    io::stdin().take(limit).read_to_string(&mut text).map_err(|error| {
+        Failure::failed(format!("standard input cannot be read ({error}); pipe a token into it"))
+    })?;
     let text = Secret::new(text);
     Ok(Secret::from(text.expose().trim()))
 }
@@ -70,11 +71,18 @@ fn decode(token: &Secret<String>) -> Result<Report, Failure> {
 /// what is not unambiguous JSON cannot be shown.
 fn parts(token: &str) -> Result<(String, String), Failure> {
     if token.len() > jws::MAX_LENGTH {
-        return Err(Failure::failed(format!("the token is longer than {} bytes; pass one JWT", jws::MAX_LENGTH)));
+        return Err(Failure::failed(format!(
+            "the token is longer than {} bytes; pass one JWT",
+            jws::MAX_LENGTH
+        )));
     }
     let mut parts = token.split('.');
-    let (Some(header), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        return Err(Failure::failed("the token does not have the three parts of a signed JWT; pass header.claims.signature"));
+    let (Some(header), Some(claims), Some(_), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Failure::failed(
+            "the token does not have the three parts of a signed JWT; pass header.claims.signature",
+        ));
     };
     Ok((object(header, "header")?, object(claims, "claims part")?))
 }
@@ -82,7 +90,9 @@ fn parts(token: &str) -> Result<(String, String), Failure> {
 fn object(part: &str, name: &str) -> Result<String, Failure> {
     let json = base64url_decode(part).filter(|bytes| Members::parse(bytes).is_ok());
     json.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| {
-        Failure::failed(format!("the {name} of the token is not base64url of a JSON object; pass the token unchanged"))
+        Failure::failed(format!(
+            "the {name} of the token is not base64url of a JSON object; pass the token unchanged"
+        ))
     })
 }
 
@@ -98,14 +108,24 @@ mod tests {
     #[test]
     fn header_and_claims_are_shown_as_they_are() {
         let report = decode(&token(r#"{"alg":"none","crit":["x"]}"#, r#"{"n":1.10}"#)).unwrap();
-        assert_eq!(report.json, r#"{"verified":false,"header":{"alg":"none","crit":["x"]},"claims":{"n":1.10}}"#);
+        assert_eq!(
+            report.json,
+            r#"{"verified":false,"header":{"alg":"none","crit":["x"]},"claims":{"n":1.10}}"#
+        );
         assert!(report.text.starts_with("The signature was not checked"));
         assert!(report.text.contains("claims {\n  \"n\": 1.10\n}\n"));
     }
 
     #[test]
     fn what_is_no_jwt_is_refused_without_repeating_it() {
-        for text in ["canary", "canary.e30", "canary.e30.x", "e30.canary.x", "e30.e30.x.canary", &"canary.".repeat(10_000)] {
+        for text in [
+            "canary",
+            "canary.e30",
+            "canary.e30.x",
+            "e30.canary.x",
+            "e30.e30.x.canary",
+            &"canary.".repeat(10_000),
+        ] {
             let failure = decode(&Secret::from(text)).unwrap_err();
             assert!(!format!("{failure:?}").contains("canary"), "{failure:?}"); // V-71
         }

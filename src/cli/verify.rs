@@ -72,7 +72,10 @@ fn verify(token: &str, keys: &JwkSet, expected: &Expected, now: Timestamp) -> Re
 
     let claims = String::from_utf8_lossy(&payload);
     let text = format!("ok: {}\nclaims {}\n", checks.join(", "), json_text::pretty(&claims));
-    Ok(Report { text, json: format!("{{\"verified\":true,\"checks\":{},\"claims\":{claims}}}", json!(checks)) })
+    Ok(Report {
+        text,
+        json: format!("{{\"verified\":true,\"checks\":{},\"claims\":{claims}}}", json!(checks)),
+    })
 }
 
 fn not_valid(problems: Vec<String>) -> Failure {
@@ -80,14 +83,17 @@ fn not_valid(problems: Vec<String>) -> Failure {
 }
 
 fn verify_signature(token: &str, keys: &JwkSet) -> Result<Vec<u8>, String> {
-    let jws = UnverifiedJws::parse(token).map_err(|error| format!("token: {error}; pass one JWT unchanged"))?;
+    let jws =
+        UnverifiedJws::parse(token).map_err(|error| format!("token: {error}; pass one JWT unchanged"))?;
     let header = jws.header();
     let alg: SigningAlgorithm = header
         .alg
         .parse()
         .map_err(|_| "signature: its alg is not one of RS256, PS256, ES256, ES384 and EdDSA; ask for a token with one of them")?;
     if alg.is_symmetric() {
-        return Err("signature: HS256 has no public key; introspect the token at its issuer instead".to_owned());
+        return Err(
+            "signature: HS256 has no public key; introspect the token at its issuer instead".to_owned()
+        );
     }
     let key = keys.find(header.kid.as_deref(), alg).ok_or_else(|| {
         format!("signature: not exactly one key of the set fits {alg} and the kid of the token; use the JWKS of its issuer")
@@ -173,7 +179,8 @@ mod tests {
         }
 
         fn verify(&self, claims: &str) -> Result<Report, Failure> {
-            let expected = Expected { issuer: Some("https://a.example".to_owned()), audience: Some("b".to_owned()) };
+            let expected =
+                Expected { issuer: Some("https://a.example".to_owned()), audience: Some("b".to_owned()) };
             verify(&self.key.sign_access_token(claims.as_bytes()).unwrap(), &self.keys, &expected, NOW)
         }
 
@@ -191,7 +198,9 @@ mod tests {
             let report = Fixture::new(alg).verify(GOOD).unwrap();
             assert_eq!(
                 report.json,
-                format!(r#"{{"verified":true,"checks":["signature","exp","nbf","iss","aud"],"claims":{GOOD}}}"#)
+                format!(
+                    r#"{{"verified":true,"checks":["signature","exp","nbf","iss","aud"],"claims":{GOOD}}}"#
+                )
             );
         }
     }

@@ -49,7 +49,8 @@ pub(super) fn check(
     let rs256_key_files = check.key_files();
     let log = check.value("log", log_filter, String::new());
     let log_format = check.value("log_format", log_format, LogFormat::Text);
-    let jwks_max_age = check.value("keys.jwks_max_age", |text| seconds(text, &JWKS_MAX_AGE), *JWKS_MAX_AGE.start());
+    let jwks_max_age =
+        check.value("keys.jwks_max_age", |text| seconds(text, &JWKS_MAX_AGE), *JWKS_MAX_AGE.start());
     let reflection = check.value("reflection.enabled", boolean, false);
     let limits = check.limits();
 
@@ -149,20 +150,33 @@ impl Checker<'_> {
             self.report("listen", format!("{listen}: {text}"));
         }
         if dev && !ops_listen.ip().is_loopback() {
-            self.report("ops_listen", format!("{ops_listen}: --dev keeps the metrics port on loopback; leave it out"));
+            self.report(
+                "ops_listen",
+                format!("{ops_listen}: --dev keeps the metrics port on loopback; leave it out"),
+            );
         }
         if listen == ops_listen && listen.port() != 0 {
-            self.report("ops_listen", format!("{ops_listen} is the address of listen already; choose another port"));
+            self.report(
+                "ops_listen",
+                format!("{ops_listen} is the address of listen already; choose another port"),
+            );
         }
         (listen, ops_listen)
     }
 
     fn tokens(&mut self) -> Tokens {
-        let max_lifetime = self.value("tokens.max_lifetime", |text| seconds(text, &LIFETIME_RANGE), *LIFETIME_RANGE.end());
-        let default_lifetime =
-            self.value("tokens.default_lifetime", |text| seconds(text, &LIFETIME_RANGE), *LIFETIME_RANGE.start());
+        let max_lifetime =
+            self.value("tokens.max_lifetime", |text| seconds(text, &LIFETIME_RANGE), *LIFETIME_RANGE.end());
+        let default_lifetime = self.value(
+            "tokens.default_lifetime",
+            |text| seconds(text, &LIFETIME_RANGE),
+            *LIFETIME_RANGE.start(),
+        );
         if default_lifetime > max_lifetime {
-            let text = format!("is above tokens.max_lifetime, {}; lower one or raise the other", duration::format(max_lifetime));
+            let text = format!(
+                "is above tokens.max_lifetime, {}; lower one or raise the other",
+                duration::format(max_lifetime)
+            );
             self.report("tokens.default_lifetime", text);
         }
         let signing_alg =
@@ -174,8 +188,16 @@ impl Checker<'_> {
         Limits {
             max_connections: self.value("limits.max_connections", |text| number(text, 1..=1_000_000), 1),
             max_body_bytes: self.value("limits.max_body_bytes", |text| number(text, 1024..=16 << 20), 1024),
-            max_header_bytes: self.value("limits.max_header_bytes", |text| number(text, 8192..=1 << 20), 8192),
-            failed_auth_rate: self.value("limits.failed_auth_rate", |text| Rate::parse(text).map_err(to_text), None),
+            max_header_bytes: self.value(
+                "limits.max_header_bytes",
+                |text| number(text, 8192..=1 << 20),
+                8192,
+            ),
+            failed_auth_rate: self.value(
+                "limits.failed_auth_rate",
+                |text| Rate::parse(text).map_err(to_text),
+                None,
+            ),
         }
     }
 
@@ -198,7 +220,9 @@ impl Checker<'_> {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("{text:?} must be an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000"))
+    text.parse().map_err(|_| {
+        format!("{text:?} must be an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000")
+    })
 }
 
 // CHK-77
@@ -215,7 +239,9 @@ fn jwt_secret(text: &str) -> Result<Secret<String>, String> {
 fn log_filter(text: &str) -> Result<String, String> {
     match text.parse::<tracing_subscriber::EnvFilter>() {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("{error}; write a level such as info, or pairs such as info,mintage=debug")),
+        Err(error) => {
+            Err(format!("{error}; write a level such as info, or pairs such as info,mintage=debug"))
+        }
     }
 }
 
@@ -255,7 +281,8 @@ fn effective(raw: &RawConfig) -> Vec<EffectiveSetting> {
         .iter()
         .map(|setting| {
             let given = raw.get(setting.key);
-            let shown = |text: &Secret<String>| if setting.secret { "***".to_owned() } else { text.expose().clone() };
+            let shown =
+                |text: &Secret<String>| if setting.secret { "***".to_owned() } else { text.expose().clone() };
             EffectiveSetting {
                 setting,
                 value: given.map(|given| shown(&given.text)),

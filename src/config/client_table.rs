@@ -55,9 +55,17 @@ const ABSENT_METHODS: [(&str, &str); 6] = [
 const MAX_SECRET_FILE: u64 = 1024 + 3;
 
 /// Reads client number `index`. `None` when it is no table.
-pub(super) fn read(reader: &mut Reader<'_>, index: usize, table: &Spanned<DeValue<'_>>) -> Option<LocatedRegistration> {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    index: usize,
+    table: &Spanned<DeValue<'_>>,
+) -> Option<LocatedRegistration> {
     let DeValue::Table(members) = table.get_ref() else {
-        reader.report(&table.span(), format!("clients[{index}]"), "is a table; begin every client with [[clients]]");
+        reader.report(
+            &table.span(),
+            format!("clients[{index}]"),
+            "is a table; begin every client with [[clients]]",
+        );
         return None;
     };
     let mut client = ClientReader {
@@ -100,12 +108,16 @@ impl ClientReader<'_, '_> {
         match member {
             "client_id" => self.registration.client_id = self.text(member, span, value).unwrap_or_default(),
             "client_name" => self.registration.client_name = self.text(member, span, value),
-            "client_secret" | "client_secret_file" | "client_secret_hash" => self.read_secret(member, span, value),
+            "client_secret" | "client_secret_file" | "client_secret_hash" => {
+                self.read_secret(member, span, value)
+            }
             "token_endpoint_auth_method" => self.read_method(member, span, value),
             "grant_types" => self.registration.grant_types = self.texts(member, span, value),
             "scope" => self.registration.scope = self.text(member, span, value),
             "audiences" => self.registration.audiences = self.texts(member, span, value),
-            "access_token_signing_alg" => self.registration.access_token_signing_alg = self.text(member, span, value),
+            "access_token_signing_alg" => {
+                self.registration.access_token_signing_alg = self.text(member, span, value)
+            }
             "access_token_lifetime" => self.read_lifetime(member, span, value),
             "introspect" => self.registration.introspect = self.text(member, span, value),
             "enabled" => self.read_enabled(member, span, value),
@@ -117,7 +129,9 @@ impl ClientReader<'_, '_> {
     /// Exactly one of the three members may give the secret.
     fn read_secret(&mut self, member: &'static str, span: &Range<usize>, value: &Spanned<DeValue<'_>>) {
         if let Some(earlier) = self.secret_member {
-            let text = format!("is set beside {earlier}; keep one of client_secret, client_secret_file and client_secret_hash");
+            let text = format!(
+                "is set beside {earlier}; keep one of client_secret, client_secret_file and client_secret_hash"
+            );
             return self.report(member, span, text);
         }
         self.secret_member = Some(member);
@@ -190,7 +204,12 @@ impl ClientReader<'_, '_> {
         }
     }
 
-    fn text(&mut self, member: &'static str, span: &Range<usize>, value: &Spanned<DeValue<'_>>) -> Option<String> {
+    fn text(
+        &mut self,
+        member: &'static str,
+        span: &Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<String> {
         if let DeValue::String(text) = value.get_ref() {
             return Some(text.clone().into_owned());
         }
@@ -198,9 +217,16 @@ impl ClientReader<'_, '_> {
         None
     }
 
-    fn texts(&mut self, member: &'static str, span: &Range<usize>, value: &Spanned<DeValue<'_>>) -> Option<Vec<String>> {
+    fn texts(
+        &mut self,
+        member: &'static str,
+        span: &Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<Vec<String>> {
         let texts = match value.get_ref() {
-            DeValue::Array(items) => items.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect(),
+            DeValue::Array(items) => {
+                items.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect()
+            }
             _ => None,
         };
         if texts.is_none() {
@@ -225,7 +251,8 @@ fn read_secret_file(path: &str) -> Result<Secret<String>, String> {
     if bytes.len() as u64 == MAX_SECRET_FILE {
         return Err("holds more than a secret of at most 1024 characters".to_owned());
     }
-    let secret = std::str::from_utf8(&bytes).map_err(|_| "holds something else than text; write the secret as ASCII")?;
+    let secret = std::str::from_utf8(&bytes)
+        .map_err(|_| "holds something else than text; write the secret as ASCII")?;
     let secret = secret.strip_suffix('\n').unwrap_or(secret);
     let secret = secret.strip_suffix('\r').unwrap_or(secret);
     if secret.is_empty() {

@@ -71,7 +71,8 @@ pub(super) fn check(
         }
         let alg = client.registration.access_token_signing_alg.as_deref();
         if !jwt_secret && alg == Some(SigningAlgorithm::HS256.as_str()) {
-            let text = "HS256 needs a key; set JWT_SECRET to at least 32 random bytes, or choose another algorithm";
+            let text =
+                "HS256 needs a key; set JWT_SECRET to at least 32 random bytes, or choose another algorithm";
             problems.push(client.problem("access_token_signing_alg", text));
         }
     }
@@ -89,11 +90,16 @@ fn duplicates(clients: &[LocatedRegistration]) -> Vec<Problem> {
                 first.insert(client_id, client);
             }
             Some(earlier) if earlier.place.origin == Origin::Dev => {
-                let text = format!("{client_id:?} is a built-in client of --dev; choose another client_id, or leave out --dev");
+                let text = format!(
+                    "{client_id:?} is a built-in client of --dev; choose another client_id, or leave out --dev"
+                );
                 problems.push(client.problem("client_id", text));
             }
             Some(earlier) => {
-                let text = format!("{client_id:?} is the client of {} already; remove one of the two", earlier.place.origin);
+                let text = format!(
+                    "{client_id:?} is the client of {} already; remove one of the two",
+                    earlier.place.origin
+                );
                 problems.push(client.problem("client_id", text));
             }
         }

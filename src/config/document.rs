@@ -49,7 +49,12 @@ pub(super) fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Docu
     document
 }
 
-fn read_entry(reader: &mut Reader<'_>, key: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>, document: &mut Document) {
+fn read_entry(
+    reader: &mut Reader<'_>,
+    key: &Spanned<DeString<'_>>,
+    value: &Spanned<DeValue<'_>>,
+    document: &mut Document,
+) {
     let name = key.get_ref().as_ref();
     match (name, value.get_ref()) {
         ("clients", DeValue::Array(tables)) => {
@@ -57,7 +62,9 @@ fn read_entry(reader: &mut Reader<'_>, key: &Spanned<DeString<'_>>, value: &Span
                 document.clients.extend(client_table::read(reader, index, table));
             }
         }
-        ("clients", _) => reader.report(&key.span(), name, "is a list of tables; begin every client with [[clients]]"),
+        ("clients", _) => {
+            reader.report(&key.span(), name, "is a list of tables; begin every client with [[clients]]")
+        }
         (section, DeValue::Table(members)) if is_section(section) => {
             for (member, value) in in_order(members) {
                 let name = format!("{section}.{}", member.get_ref());
@@ -65,13 +72,23 @@ fn read_entry(reader: &mut Reader<'_>, key: &Spanned<DeString<'_>>, value: &Span
             }
         }
         (section, _) if is_section(section) => {
-            reader.report(&key.span(), name, format!("is a section; write [{section}] and its settings below"));
+            reader.report(
+                &key.span(),
+                name,
+                format!("is a section; write [{section}] and its settings below"),
+            );
         }
         _ => read_setting(reader, name, &key.span(), value, document),
     }
 }
 
-fn read_setting(reader: &mut Reader<'_>, name: &str, span: &Range<usize>, value: &Spanned<DeValue<'_>>, document: &mut Document) {
+fn read_setting(
+    reader: &mut Reader<'_>,
+    name: &str,
+    span: &Range<usize>,
+    value: &Spanned<DeValue<'_>>,
+    document: &mut Document,
+) {
     let Some(setting) = setting::find(name) else {
         return reader.report(span, name, names::unknown_key(name));
     };
@@ -99,7 +116,9 @@ fn integer(number: &DeInteger<'_>) -> Option<String> {
 }
 
 /// The members of a table as the file orders them.
-pub(super) fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)> {
+pub(super) fn in_order<'t, 'i>(
+    table: &'t DeTable<'i>,
+) -> Vec<(&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)> {
     let mut members: Vec<_> = table.iter().collect();
     members.sort_by_key(|(key, _)| key.span().start);
     members
@@ -164,13 +183,19 @@ mod tests {
         assert_eq!(problems, []);
         assert_eq!(
             values,
-            ["m.toml:2 issuer=https://a.example", "m.toml:5 limits.max_connections=1000", "m.toml:7 reflection.enabled=true"]
+            [
+                "m.toml:2 issuer=https://a.example",
+                "m.toml:5 limits.max_connections=1000",
+                "m.toml:7 reflection.enabled=true"
+            ]
         );
     }
 
     #[test]
     fn relative_paths_start_at_the_file() {
-        for (written, read_as) in [("k.pem", "/etc/mintage/k.pem"), ("/k.pem", "/k.pem"), ("auto-gen", "auto-gen")] {
+        for (written, read_as) in
+            [("k.pem", "/etc/mintage/k.pem"), ("/k.pem", "/k.pem"), ("auto-gen", "auto-gen")]
+        {
             let text = format!("rs256_private_key_path = \"{written}\"");
             let document = read(Path::new("/etc/mintage/m.toml"), &text, &mut Vec::new());
             assert_eq!(document.values[0].1.expose(), read_as);
@@ -193,13 +218,21 @@ mod tests {
 
     #[test]
     fn sections_and_clients_have_their_form() {
-        assert_eq!(problems("tokens = 1"), ["m.toml:1: tokens: is a section; write [tokens] and its settings below"]);
-        assert_eq!(problems("[clients]"), ["m.toml:1: clients: is a list of tables; begin every client with [[clients]]"]);
+        assert_eq!(
+            problems("tokens = 1"),
+            ["m.toml:1: tokens: is a section; write [tokens] and its settings below"]
+        );
+        assert_eq!(
+            problems("[clients]"),
+            ["m.toml:1: clients: is a list of tables; begin every client with [[clients]]"]
+        );
     }
 
     #[test]
     fn syntax_errors_have_lines_and_quote_nothing() {
-        let found = problems("issuer = \"https://a.example\"\njwt_secret = \"canary-7c1f\nlisten = \"x\" \"canary-7c1f\"\n");
+        let found = problems(
+            "issuer = \"https://a.example\"\njwt_secret = \"canary-7c1f\nlisten = \"x\" \"canary-7c1f\"\n",
+        );
         assert!(found[0].starts_with("m.toml:2: "), "{found:?}");
         assert!(!found.concat().contains("canary"), "{found:?}"); // V-71
     }

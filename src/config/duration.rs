@@ -40,7 +40,9 @@ mod tests {
 
     #[test]
     fn reads_every_unit() {
-        for (text, seconds) in [("30s", 30.0), ("5m", 300.0), ("1h", 3600.0), ("90d", 7_776_000.0), ("250ms", 0.25)] {
+        for (text, seconds) in
+            [("30s", 30.0), ("5m", 300.0), ("1h", 3600.0), ("90d", 7_776_000.0), ("250ms", 0.25)]
+        {
             assert_eq!(parse(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
         }
         assert_eq!(parse("0s"), Ok(Duration::ZERO));
@@ -48,7 +50,9 @@ mod tests {
 
     #[test]
     fn refuses_everything_else() {
-        for text in ["", "1", "s", "1 s", " 1s", "1s ", "-1s", "+1s", "1.5s", "1S", "1h30m", "１s", "1us", "1w"] {
+        for text in
+            ["", "1", "s", "1 s", " 1s", "1s ", "-1s", "+1s", "1.5s", "1S", "1h30m", "１s", "1us", "1w"]
+        {
             assert_eq!(parse(text), Err(InvalidDuration), "{text:?}");
         }
         assert_eq!(parse("18446744073709551616ms"), Err(InvalidDuration));

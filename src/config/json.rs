@@ -33,16 +33,20 @@ fn write(json: &mut String, value: &toml::Spanned<DeValue<'_>>) -> Result<(), No
         DeValue::Boolean(true) => json.push_str("true"),
         DeValue::Boolean(false) => json.push_str("false"),
         DeValue::Integer(integer) => {
-            let digits = decimal(integer)
-                .ok_or_else(|| refused(value, "is too long for a hexadecimal, octal or binary number; write it in decimal"))?;
+            let digits = decimal(integer).ok_or_else(|| {
+                refused(value, "is too long for a hexadecimal, octal or binary number; write it in decimal")
+            })?;
             json.push_str(&digits);
         }
         DeValue::Float(float) => {
-            let digits = finite(float)
-                .ok_or_else(|| refused(value, "is not a number in JSON; use a finite number or text in quotes"))?;
+            let digits = finite(float).ok_or_else(|| {
+                refused(value, "is not a number in JSON; use a finite number or text in quotes")
+            })?;
             json.push_str(&digits);
         }
-        DeValue::Datetime(_) => return Err(refused(value, "is a date or time, which JSON does not have; put it in quotes")),
+        DeValue::Datetime(_) => {
+            return Err(refused(value, "is a date or time, which JSON does not have; put it in quotes"));
+        }
         DeValue::Array(items) => {
             json.push('[');
             for (index, item) in items.iter().enumerate() {
@@ -87,7 +91,10 @@ fn decimal(integer: &DeInteger<'_>) -> Option<String> {
 
 fn finite(float: &DeFloat<'_>) -> Option<String> {
     let digits = plain(float.as_str());
-    digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E')).then_some(digits)
+    digits
+        .bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E'))
+        .then_some(digits)
 }
 
 fn plain(number: &str) -> String {

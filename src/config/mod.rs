@@ -35,13 +35,13 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use self::{clients::LocatedRegistration, document::Document, raw::RawConfig};
 pub use self::{
     problem::{ConfigErrors, Origin, Problem},
     rate::Rate,
     setting::{SETTINGS, Setting},
     sources::{Environment, Sources},
 };
-use self::{clients::LocatedRegistration, document::Document, raw::RawConfig};
 use crate::{
     jose::SigningAlgorithm,
     key_file::KeyFiles,
@@ -202,7 +202,8 @@ fn read(sources: &Sources, problems: &mut Vec<Problem>) -> (RawConfig, Option<Pa
     let document = named.as_ref().map(|(path, origin)| match read_file(path) {
         Ok(text) => document::read(path, &text, problems),
         Err(error) => {
-            let text = format!("{}: cannot be read ({error}); correct the path or its permissions", path.display());
+            let text =
+                format!("{}: cannot be read ({error}); correct the path or its permissions", path.display());
             problems.push(Problem::new(origin.clone(), "", text));
             Document::default()
         }

@@ -43,7 +43,8 @@ pub(super) fn unknown_key(key: &str) -> String {
 
 /// The sentence about an environment variable `MINTAGE_...` that names no setting.
 pub(super) fn unknown_variable(variable: &str) -> String {
-    let absent = ABSENT_SETTINGS.iter().find(|(name, _)| is_or_is_under(variable, &environment_name(name), '_'));
+    let absent =
+        ABSENT_SETTINGS.iter().find(|(name, _)| is_or_is_under(variable, &environment_name(name), '_'));
     let known: Vec<String> =
         SETTINGS.iter().map(Setting::environment).chain(["MINTAGE_CONFIG".to_owned()]).collect();
     absent.map_or_else(
@@ -109,13 +110,26 @@ mod tests {
 
     #[test]
     fn absent_features_are_named() {
-        for key in ["database_url", "tls", "tls.cert_file", "keys.rotation_period", "spiffe.trust_domains", "limits.queue_wait"] {
+        for key in [
+            "database_url",
+            "tls",
+            "tls.cert_file",
+            "keys.rotation_period",
+            "spiffe.trust_domains",
+            "limits.queue_wait",
+        ] {
             assert!(unknown_key(key).contains("this version does not have"), "{key}");
         }
-        for variable in ["MINTAGE_DATABASE_URL", "MINTAGE_MASTER_KEY_FILE", "MINTAGE_TLS_CERT_FILE", "MINTAGE_ADMIN_REGISTRATION"] {
+        for variable in [
+            "MINTAGE_DATABASE_URL",
+            "MINTAGE_MASTER_KEY_FILE",
+            "MINTAGE_TLS_CERT_FILE",
+            "MINTAGE_ADMIN_REGISTRATION",
+        ] {
             assert!(unknown_variable(variable).contains("this version does not have"), "{variable}");
         }
-        for member in ["jwks", "jwks_uri", "tls_client_auth_san_dns", "federated", "dpop_bound_access_tokens"] {
+        for member in ["jwks", "jwks_uri", "tls_client_auth_san_dns", "federated", "dpop_bound_access_tokens"]
+        {
             assert!(unknown_member(member, &[]).contains("this version does not have"), "{member}");
         }
     }

@@ -61,7 +61,20 @@ mod tests {
 
     #[test]
     fn refuses_everything_else() {
-        for text in ["", "40", "40/", "/10s", "0/10s", "-1/10s", "+1/10s", "40/0s", "40/2h", "40/10", "Off", "4294967296/1s"] {
+        for text in [
+            "",
+            "40",
+            "40/",
+            "/10s",
+            "0/10s",
+            "-1/10s",
+            "+1/10s",
+            "40/0s",
+            "40/2h",
+            "40/10",
+            "Off",
+            "4294967296/1s",
+        ] {
             assert_eq!(Rate::parse(text), Err(InvalidRate), "{text:?}");
         }
     }

@@ -66,7 +66,8 @@ impl RawConfig {
     fn add_environment(&mut self, environment: &Environment, problems: &mut Vec<Problem>) {
         for (variable, text) in environment.iter().filter(|(variable, _)| *variable != CONFIG_VARIABLE) {
             let origin = Origin::Environment(variable.to_owned());
-            let setting = SETTINGS.iter().find(|setting| setting.environment_names().any(|name| name == variable));
+            let setting =
+                SETTINGS.iter().find(|setting| setting.environment_names().any(|name| name == variable));
             match (setting, text) {
                 (None, _) => problems.push(Problem::new(origin, "", names::unknown_variable(variable))),
                 (Some(_), None) => problems.push(Problem::new(origin, "", "must be UTF-8 text")),
@@ -76,10 +77,17 @@ impl RawConfig {
     }
 
     /// Some settings have two names; picking a winner silently would hide one half of a change.
-    fn add_variable(&mut self, setting: &'static Setting, text: Secret<String>, origin: Origin, problems: &mut Vec<Problem>) {
+    fn add_variable(
+        &mut self,
+        setting: &'static Setting,
+        text: Secret<String>,
+        origin: Origin,
+        problems: &mut Vec<Problem>,
+    ) {
         match self.values.get(setting.key) {
             Some(Given { text: other, origin: Origin::Environment(earlier) }) if *other != text => {
-                let problem = format!("differs from {earlier}, which is the same setting; set one of the two");
+                let problem =
+                    format!("differs from {earlier}, which is the same setting; set one of the two");
                 problems.push(Problem::new(origin, "", problem));
             }
             _ => {
@@ -90,7 +98,8 @@ impl RawConfig {
 
     /// The URL that reaches a server on this machine. An unknown port (0) or a wrong address leaves the usual one.
     fn dev_issuer(&self) -> String {
-        let listen = self.values.get("listen").and_then(|given| given.text.expose().parse::<SocketAddr>().ok());
+        let listen =
+            self.values.get("listen").and_then(|given| given.text.expose().parse::<SocketAddr>().ok());
         let port = listen.map(|address| address.port()).filter(|port| *port != 0).unwrap_or(8000);
         format!("http://localhost:{port}")
     }

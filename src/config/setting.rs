@@ -83,34 +83,89 @@ const fn setting(key: &'static str, kind: Kind, default: Option<&'static str>, d
 pub static SETTINGS: [Setting; 17] = [
     Setting {
         original_environment: Some("ISSUER_URL"),
-        ..setting("issuer", Kind::Url, None, "issuer identifier, used byte for byte; with --dev http://localhost and the port")
+        ..setting(
+            "issuer",
+            Kind::Url,
+            None,
+            "issuer identifier, used byte for byte; with --dev http://localhost and the port",
+        )
     },
     setting("listen", Kind::Address, Some("127.0.0.1:8000"), "address of the one port for REST and gRPC"),
     setting("ops_listen", Kind::Address, Some("127.0.0.1:9000"), "address of the metrics and health port"),
     Setting {
         original_environment: Some("JWT_SECRET"),
         secret: true,
-        ..setting("jwt_secret", Kind::Text, None, "HS256 key, at least 32 bytes; a public demo value with --dev")
+        ..setting(
+            "jwt_secret",
+            Kind::Text,
+            None,
+            "HS256 key, at least 32 bytes; a public demo value with --dev",
+        )
     },
     Setting {
         original_environment: Some("RS256_PRIVATE_KEY_PATH"),
-        ..setting("rs256_private_key_path", Kind::Path, None, "PEM file of the RS256 signing key, or auto-gen")
+        ..setting(
+            "rs256_private_key_path",
+            Kind::Path,
+            None,
+            "PEM file of the RS256 signing key, or auto-gen",
+        )
     },
     Setting {
         original_environment: Some("RS256_PUBLIC_KEY_PATH"),
-        ..setting("rs256_public_key_path", Kind::Path, None, "PEM file of its public key, which must match, or auto-gen")
+        ..setting(
+            "rs256_public_key_path",
+            Kind::Path,
+            None,
+            "PEM file of its public key, which must match, or auto-gen",
+        )
     },
-    setting("log", Kind::Text, Some("info"), "log filter: a level, or target=level pairs separated by commas"),
+    setting(
+        "log",
+        Kind::Text,
+        Some("info"),
+        "log filter: a level, or target=level pairs separated by commas",
+    ),
     setting("log_format", Kind::Text, Some("text"), "form of the log lines: text or json"),
-    setting("tokens.default_lifetime", Kind::Duration, Some("1h"), "lifetime of access tokens, 30s to max_lifetime"),
-    setting("tokens.max_lifetime", Kind::Duration, Some("24h"), "longest lifetime any client may have, 30s to 24h"),
-    setting("tokens.signing_alg", Kind::Text, Some("RS256"), "algorithm of clients that name none: RS256, PS256, ES256, ES384, EdDSA or HS256"),
+    setting(
+        "tokens.default_lifetime",
+        Kind::Duration,
+        Some("1h"),
+        "lifetime of access tokens, 30s to max_lifetime",
+    ),
+    setting(
+        "tokens.max_lifetime",
+        Kind::Duration,
+        Some("24h"),
+        "longest lifetime any client may have, 30s to 24h",
+    ),
+    setting(
+        "tokens.signing_alg",
+        Kind::Text,
+        Some("RS256"),
+        "algorithm of clients that name none: RS256, PS256, ES256, ES384, EdDSA or HS256",
+    ),
     setting("keys.jwks_max_age", Kind::Duration, Some("5m"), "how long others may cache the JWKS, 1s to 24h"),
     setting("reflection.enabled", Kind::Boolean, Some("false"), "gRPC server reflection; true with --dev"),
     setting("limits.max_connections", Kind::Number, Some("10000"), "open connections, 1 to 1000000"),
-    setting("limits.max_body_bytes", Kind::Number, Some("65536"), "bytes of a request body, 1024 to 16777216"),
-    setting("limits.max_header_bytes", Kind::Number, Some("16384"), "bytes of all request headers, 8192 to 1048576"),
-    setting("limits.failed_auth_rate", Kind::Rate, Some("40/10s"), "failed client authentications per client and source address, or off"),
+    setting(
+        "limits.max_body_bytes",
+        Kind::Number,
+        Some("65536"),
+        "bytes of a request body, 1024 to 16777216",
+    ),
+    setting(
+        "limits.max_header_bytes",
+        Kind::Number,
+        Some("16384"),
+        "bytes of all request headers, 8192 to 1048576",
+    ),
+    setting(
+        "limits.failed_auth_rate",
+        Kind::Rate,
+        Some("40/10s"),
+        "failed client authentications per client and source address, or off",
+    ),
 ];
 
 /// The setting with this key.

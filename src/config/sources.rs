@@ -61,7 +61,10 @@ fn concerns_the_server(name: &str) -> bool {
     if name.starts_with("MINTAGE_") {
         return !is_service_link(name);
     }
-    SETTINGS.iter().filter_map(|setting: &Setting| setting.original_environment).any(|original| original == name)
+    SETTINGS
+        .iter()
+        .filter_map(|setting: &Setting| setting.original_environment)
+        .any(|original| original == name)
 }
 
 /// Kubernetes and Docker describe a service called `mintage` to its neighbours in variables such as
@@ -84,10 +87,14 @@ mod tests {
 
     #[test]
     fn keeps_what_concerns_the_server() {
-        let environment: Environment =
-            [("PATH", "/bin"), ("ISSUER_URL", "https://a.example"), ("MINTAGE_LISTN", "x"), ("MINTAGE_LOG", "")]
-                .into_iter()
-                .collect();
+        let environment: Environment = [
+            ("PATH", "/bin"),
+            ("ISSUER_URL", "https://a.example"),
+            ("MINTAGE_LISTN", "x"),
+            ("MINTAGE_LOG", ""),
+        ]
+        .into_iter()
+        .collect();
         assert_eq!(names(&environment), ["ISSUER_URL", "MINTAGE_LISTN"]);
     }
 

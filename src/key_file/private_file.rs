@@ -25,7 +25,9 @@ pub(super) fn read(path: &Path, max_length: u64) -> Result<Option<Zeroizing<Vec<
     let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if is_link(path) => return Err(format!("is a symbolic link, which is not followed ({error})")),
+        Err(error) if is_link(path) => {
+            return Err(format!("is a symbolic link, which is not followed ({error})"));
+        }
         Err(error) => return Err(cannot("read", &error)),
     };
     check_owned(&file)?;
