@@ -1,0 +1,4 @@
+//! Behaviour of the whole program: one file per feature.
+
+mod cli;
+mod config;
