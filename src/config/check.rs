@@ -173,11 +173,18 @@ impl Checker<'_> {
             *LIFETIME_RANGE.start(),
         );
         if default_lifetime > max_lifetime {
-            let text = format!(
-                "is above tokens.max_lifetime, {}; lower one or raise the other",
-                duration::format(max_lifetime)
+            let given =
+                self.raw.get("tokens.default_lifetime").is_some_and(|given| given.origin != Origin::Default);
+            // Whoever lowers one setting has not written the other.
+            let (key, relation, other, value) = if given {
+                ("tokens.default_lifetime", "above", "tokens.max_lifetime", max_lifetime)
+            } else {
+                ("tokens.max_lifetime", "below", "tokens.default_lifetime", default_lifetime)
+            };
+            self.report(
+                key,
+                format!("is {relation} {other}, {}; change one of the two", duration::format(value)),
             );
-            self.report("tokens.default_lifetime", text);
         }
         let signing_alg =
             self.value("tokens.signing_alg", |text| text.parse().map_err(to_text), SigningAlgorithm::RS256);
