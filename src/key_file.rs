@@ -143,7 +143,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
 }
 
 fn parse_private(text: &[u8]) -> Result<rsa::RsaPrivateKey, String> {
-    let (label, document) = pem(text, |text| SecretDocument::from_pem(text))?;
+    let (label, document) = pem(text, SecretDocument::from_pem)?;
     let pkcs1 = match label {
         "RSA PRIVATE KEY" => document.as_bytes(),
         "PRIVATE KEY" => {
@@ -166,7 +166,7 @@ fn parse_private(text: &[u8]) -> Result<rsa::RsaPrivateKey, String> {
 }
 
 fn check_public(text: &[u8], private: &rsa::RsaPrivateKey) -> Result<(), String> {
-    let (label, document) = pem(text, |text| Document::from_pem(text))?;
+    let (label, document) = pem(text, Document::from_pem)?;
     let pkcs1 = match label {
         "RSA PUBLIC KEY" => document.as_bytes(),
         "PUBLIC KEY" => {

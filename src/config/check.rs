@@ -187,7 +187,7 @@ impl Checker<'_> {
             );
         }
         let signing_alg =
-            self.value("tokens.signing_alg", |text| text.parse().map_err(to_text), SigningAlgorithm::RS256);
+            self.value("tokens.signing_alg", |text| in_words(text.parse()), SigningAlgorithm::RS256);
         Tokens { default_lifetime, max_lifetime, signing_alg }
     }
 
@@ -200,11 +200,7 @@ impl Checker<'_> {
                 |text| number(text, 8192..=1 << 20),
                 8192,
             ),
-            failed_auth_rate: self.value(
-                "limits.failed_auth_rate",
-                |text| Rate::parse(text).map_err(to_text),
-                None,
-            ),
+            failed_auth_rate: self.value("limits.failed_auth_rate", |text| in_words(Rate::parse(text)), None),
         }
     }
 
@@ -261,7 +257,7 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
 }
 
 fn seconds(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
-    let value = duration::parse(text).map_err(to_text)?;
+    let value = in_words(duration::parse(text))?;
     if !range.contains(&value) || value.subsec_nanos() != 0 {
         let (shortest, longest) = (duration::format(*range.start()), duration::format(*range.end()));
         return Err(format!("must be {shortest} to {longest}, in whole seconds"));
@@ -278,8 +274,8 @@ fn number(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
     value.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
 }
 
-fn to_text(error: impl ToString) -> String {
-    error.to_string()
+fn in_words<T, E: ToString>(result: Result<T, E>) -> Result<T, String> {
+    result.map_err(|error| error.to_string())
 }
 
 /// Every setting with its text and origin; secrets as `***`.

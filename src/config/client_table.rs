@@ -112,14 +112,14 @@ impl ClientReader<'_, '_> {
             "client_id" => self.registration.client_id = self.text(member, span, value).unwrap_or_default(),
             "client_name" => self.registration.client_name = self.text(member, span, value),
             "client_secret" | "client_secret_file" | "client_secret_hash" => {
-                self.read_secret(member, span, value)
+                self.read_secret(member, span, value);
             }
             "token_endpoint_auth_method" => self.read_method(member, span, value),
             "grant_types" => self.registration.grant_types = self.texts(member, span, value),
             "scope" => self.registration.scope = self.text(member, span, value),
             "audiences" => self.registration.audiences = self.texts(member, span, value),
             "access_token_signing_alg" => {
-                self.registration.access_token_signing_alg = self.text(member, span, value)
+                self.registration.access_token_signing_alg = self.text(member, span, value);
             }
             "access_token_lifetime" => self.read_lifetime(member, span, value),
             "introspect" => self.registration.introspect = self.text(member, span, value),

@@ -63,7 +63,7 @@ fn read_entry(
             }
         }
         ("clients", _) => {
-            reader.report(&key.span(), name, "is a list of tables; begin every client with [[clients]]")
+            reader.report(&key.span(), name, "is a list of tables; begin every client with [[clients]]");
         }
         (section, DeValue::Table(members)) if is_section(section) => {
             for (member, value) in in_order(members) {
