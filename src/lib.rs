@@ -2,9 +2,12 @@
 
 pub mod clock;
 pub mod form_encoding;
+pub mod grpc;
 pub mod jose;
 pub mod oauth;
 pub mod peer;
 pub mod random;
 pub mod readiness;
+pub mod rest;
 pub mod secret;
+pub mod telemetry;

@@ -1,0 +1,3 @@
+//! tmp
+pub mod request;
+pub use request::RequestRecord;
