@@ -1,0 +1,77 @@
+//! `mintage config check` and `mintage config show`.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{
+    output::{Failure, Report},
+    serve,
+};
+use crate::config::{self, Config, Origin};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Report every problem of the configuration
+    #[command(after_help = "Example:\n  mintage config check --config mintage.toml")]
+    Check(serve::Arguments),
+    /// Print every setting with its value and where it came from
+    #[command(after_help = "Example:\n  mintage config show --config mintage.toml --output json")]
+    Show(serve::Arguments),
+}
+
+pub(super) fn run(command: Command) -> Result<Report, Failure> {
+    Ok(match command {
+        Command::Check(arguments) => check(&config::load(&arguments.into_sources())?),
+        Command::Show(arguments) => show(&config::load(&arguments.into_sources())?),
+    })
+}
+
+fn check(config: &Config) -> Report {
+    let given = config.settings().iter().filter(|setting| setting.origin != Origin::Default).count();
+    let clients = config.registrations().len();
+    Report {
+        text: format!("ok: {given} settings given, {clients} clients\n"),
+        json: json!({ "ok": true, "settings": given, "clients": clients }).to_string(),
+    }
+}
+
+fn show(config: &Config) -> Report {
+    let settings = config.settings();
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+    let key_width = settings.iter().map(|setting| setting.setting.key.len()).max().unwrap_or(0);
+    let value_width =
+        settings.iter().map(|setting| value(&setting.value).chars().count()).max().unwrap_or(0).min(48);
+
+    let mut text = String::new();
+    for setting in settings {
+        let (key, value, origin) = (setting.setting.key, value(&setting.value), &setting.origin);
+        text.push_str(&format!("{key:key_width$}  {value:value_width$}  {origin}\n"));
+    }
+    for (client, origin) in config.registrations() {
+        // A client_id may hold any printable character; debug form keeps it on its line and within its quotes.
+        text.push_str(&format!(
+            "{:key_width$}  {:value_width$}  {origin}\n",
+            "client",
+            format!("{:?}", client.client_id)
+        ));
+    }
+
+    let settings: Vec<_> = settings
+        .iter()
+        .map(|setting| {
+            json!({
+                "key": setting.setting.key,
+                "value": setting.value,
+                "origin": setting.origin.to_string(),
+                "environment": setting.setting.environment_names().collect::<Vec<_>>(),
+                "default": setting.setting.default,
+                "description": setting.setting.doc,
+            })
+        })
+        .collect();
+    let clients: Vec<_> = config
+        .registrations()
+        .map(|(client, origin)| json!({ "client_id": client.client_id, "origin": origin.to_string() }))
+        .collect();
+    Report { text, json: json!({ "settings": settings, "clients": clients }).to_string() }
+}

@@ -1,0 +1,105 @@
+//! The command line: what may be said, and one module per command that does it.
+//!
+//! A command returns a [`Report`] or a [`Failure`] and prints nothing itself; `output` prints either as text or JSON. Exit
+//! codes: 0 done, 1 failed, 2 misused.
+
+mod completions;
+mod config;
+mod healthcheck;
+mod json_text;
+mod jwks;
+mod misuse;
+mod output;
+mod serve;
+mod token;
+mod verify;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use self::output::{Failure, Output, Report};
+use crate::config::Config;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "mintage",
+    version,
+    about = "An OAuth 2.0 token service for machines",
+    after_help = "Example:\n  mintage serve --dev",
+    // Its help would be the only one without an example.
+    disable_help_subcommand = true
+)]
+struct Cli {
+    /// Form of what is printed, errors included
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Arguments),
+    /// Check or show the configuration
+    #[command(
+        subcommand,
+        after_help = "Example:\n  mintage config check --config mintage.toml",
+        disable_help_subcommand = true
+    )]
+    Config(config::Command),
+    /// Look at a token, or verify one
+    #[command(
+        subcommand,
+        after_help = "Example:\n  mintage token decode - < token.txt",
+        disable_help_subcommand = true
+    )]
+    Token(token::Command),
+    /// Ask a running server whether it is healthy
+    Healthcheck(healthcheck::Arguments),
+    /// Print the completion script of a shell
+    Completions(completions::Arguments),
+}
+
+/// Runs the command that the arguments of this process name. `serve` runs the server with a checked configuration until
+/// it ends; what it returns as an error is one sentence that says what to do next.
+pub fn run(serve: impl FnOnce(Config) -> Result<(), String>) -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return misuse::answer(&error, &arguments),
+    };
+    let result = match cli.command {
+        Command::Serve(arguments) => serve::run(arguments)
+            .and_then(|config| serve(config).map_err(Failure::failed))
+            .map(|()| Report::default()),
+        Command::Config(command) => config::run(command),
+        Command::Token(command) => token::run(command),
+        Command::Healthcheck(arguments) => healthcheck::run(&arguments),
+        Command::Completions(arguments) => Ok(completions::run(&arguments)),
+    };
+    cli.output.finish(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn check(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example:\n  mintage"), "{}", command.get_name());
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

@@ -1,0 +1,293 @@
+//! From the text of the settings to checked values, every problem reported.
+
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use super::{
+    Config, EffectiveSetting, Limits, LogFormat, Sources, Tokens, clients, duration,
+    problem::{ConfigErrors, Origin, Problem},
+    rate::Rate,
+    raw::RawConfig,
+    setting::SETTINGS,
+};
+use crate::{
+    jose::SigningAlgorithm,
+    key_file::KeyFiles,
+    oauth::{
+        client::{SecretHash, registration::LIFETIME_RANGE},
+        issuer::Issuer,
+    },
+    secret::Secret,
+};
+
+/// The word that stands in place of a key file and asks for a generated one.
+pub(super) const AUTO_GENERATE: &str = "auto-gen";
+
+/// RFC 7518 §3.2: a key of the same size as the hash output or larger, in bytes.
+const MIN_JWT_SECRET: usize = 32;
+
+/// A well-formed hash (of nothing anybody knows) that stands for any plain secret while the rest is checked, so that no
+/// time goes into hashing.
+const STAND_IN_HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Checks every setting and every client. A setting that is wrong has its default while the rest is checked.
+///
+/// # Errors
+/// What is wrong, together with the `problems` found before.
+pub(super) fn check(
+    raw: RawConfig,
+    sources: Sources,
+    file: Option<PathBuf>,
+    mut problems: Vec<Problem>,
+) -> Result<Config, ConfigErrors> {
+    let dev = sources.dev;
+    let mut check = Checker { raw: &raw, problems: &mut problems };
+    let issuer = check.issuer();
+    let (listen, ops_listen) = check.addresses(dev);
+    let jwt_secret = check.value("jwt_secret", |text| jwt_secret(text).map(Some), None);
+    let tokens = check.tokens();
+    let rs256_key_files = check.key_files();
+    let log = check.value("log", log_filter, String::new());
+    let log_format = check.value("log_format", log_format, LogFormat::Text);
+    let jwks_max_age =
+        check.value("keys.jwks_max_age", |text| seconds(text, &JWKS_MAX_AGE), *JWKS_MAX_AGE.start());
+    let reflection = check.value("reflection.enabled", boolean, false);
+    let limits = check.limits();
+
+    // A refused JWT_SECRET is one problem, not one of every client that needs it.
+    let has_jwt_secret = raw.get("jwt_secret").is_some();
+    if tokens.signing_alg.is_symmetric() && !has_jwt_secret {
+        let text = "HS256 needs a key; set JWT_SECRET to at least 32 random bytes";
+        Checker { raw: &raw, problems: &mut problems }.report("tokens.signing_alg", text);
+    }
+    let stand_in = |_: &Secret<String>| SecretHash::parse(STAND_IN_HASH);
+    if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, stand_in) {
+        problems.extend_from_slice(errors.problems());
+    }
+
+    ConfigErrors::unless_empty(problems)?;
+    let issuer = issuer?;
+    let settings = effective(&raw);
+    Ok(Config {
+        dev,
+        issuer,
+        listen,
+        ops_listen,
+        jwt_secret,
+        rs256_key_files,
+        log,
+        log_format,
+        tokens,
+        jwks_max_age,
+        reflection,
+        limits,
+        settings,
+        clients: raw.clients,
+        file,
+        sources,
+    })
+}
+
+const JWKS_MAX_AGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
+
+/// Only the address of the port, for whoever wants to reach the server rather than to be it.
+pub(super) fn listen(raw: &RawConfig) -> Result<SocketAddr, Problem> {
+    let mut problems = Vec::new();
+    let address = Checker { raw, problems: &mut problems }.value("listen", address, DEFAULT_LISTEN);
+    problems.pop().map_or(Ok(address), Err)
+}
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8000);
+
+struct Checker<'a> {
+    raw: &'a RawConfig,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Checker<'_> {
+    /// The value of a setting; `instead` stands for one that is not set or refused.
+    fn value<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>, instead: T) -> T {
+        let Some(given) = self.raw.get(key) else { return instead };
+        parse(given.text.expose()).unwrap_or_else(|text| {
+            self.report(key, text);
+            instead
+        })
+    }
+
+    fn report(&mut self, key: &str, text: impl Into<String>) {
+        let origin = self.raw.get(key).map_or(Origin::Default, |given| given.origin.clone());
+        self.problems.push(Problem::new(origin, key, text));
+    }
+
+    /// The error repeats what is reported, for the one setting that has nothing to stand in for it.
+    fn issuer(&mut self) -> Result<Issuer, ConfigErrors> {
+        let problem = match self.raw.get("issuer") {
+            Some(given) => match Issuer::parse(given.text.expose()) {
+                Ok(issuer) => return Ok(issuer),
+                Err(error) => Problem::new(given.origin.clone(), "issuer", error.to_string()),
+            },
+            None => Problem::new(
+                Origin::Default,
+                "issuer",
+                "is not set; set ISSUER_URL, or issuer in the TOML file, to the URL at which clients reach this server, or \
+                 try `mintage serve --dev`",
+            ),
+        };
+        if self.raw.get("issuer").is_some() || self.raw.complete {
+            self.problems.push(problem.clone());
+        }
+        Err(ConfigErrors::one(problem))
+    }
+
+    fn addresses(&mut self, dev: bool) -> (SocketAddr, SocketAddr) {
+        let listen = self.value("listen", address, DEFAULT_LISTEN);
+        let ops_listen = self.value("ops_listen", address, SocketAddr::new(DEFAULT_LISTEN.ip(), 9000));
+        let by_flag = self.raw.get("listen").is_some_and(|given| matches!(given.origin, Origin::Flag(_)));
+        // The demonstration credentials are public: opening them to a network takes an explicit word.
+        if dev && !listen.ip().is_loopback() && !by_flag {
+            let text = "--dev has public credentials and listens on loopback only; name the address with --listen to open it \
+                        all the same";
+            self.report("listen", format!("{listen}: {text}"));
+        }
+        if dev && !ops_listen.ip().is_loopback() {
+            self.report(
+                "ops_listen",
+                format!("{ops_listen}: --dev keeps the metrics port on loopback; leave it out"),
+            );
+        }
+        if listen == ops_listen && listen.port() != 0 {
+            self.report(
+                "ops_listen",
+                format!("{ops_listen} is the address of listen already; choose another port"),
+            );
+        }
+        (listen, ops_listen)
+    }
+
+    fn tokens(&mut self) -> Tokens {
+        let max_lifetime =
+            self.value("tokens.max_lifetime", |text| seconds(text, &LIFETIME_RANGE), *LIFETIME_RANGE.end());
+        let default_lifetime = self.value(
+            "tokens.default_lifetime",
+            |text| seconds(text, &LIFETIME_RANGE),
+            *LIFETIME_RANGE.start(),
+        );
+        if default_lifetime > max_lifetime {
+            let text = format!(
+                "is above tokens.max_lifetime, {}; lower one or raise the other",
+                duration::format(max_lifetime)
+            );
+            self.report("tokens.default_lifetime", text);
+        }
+        let signing_alg =
+            self.value("tokens.signing_alg", |text| text.parse().map_err(to_text), SigningAlgorithm::RS256);
+        Tokens { default_lifetime, max_lifetime, signing_alg }
+    }
+
+    fn limits(&mut self) -> Limits {
+        Limits {
+            max_connections: self.value("limits.max_connections", |text| number(text, 1..=1_000_000), 1),
+            max_body_bytes: self.value("limits.max_body_bytes", |text| number(text, 1024..=16 << 20), 1024),
+            max_header_bytes: self.value(
+                "limits.max_header_bytes",
+                |text| number(text, 8192..=1 << 20),
+                8192,
+            ),
+            failed_auth_rate: self.value(
+                "limits.failed_auth_rate",
+                |text| Rate::parse(text).map_err(to_text),
+                None,
+            ),
+        }
+    }
+
+    /// `auto-gen` in either variable decides; otherwise the private key is what signs and the public key a check of it.
+    fn key_files(&mut self) -> Option<KeyFiles> {
+        let path = |key| self.raw.get(key).map(|given| given.text.expose().as_str());
+        match (path("rs256_private_key_path"), path("rs256_public_key_path")) {
+            (Some(AUTO_GENERATE), _) | (_, Some(AUTO_GENERATE)) => Some(KeyFiles::AutoGenerate),
+            (Some(private), public) => {
+                Some(KeyFiles::Given { private: private.into(), public: public.map(PathBuf::from) })
+            }
+            (None, Some(_)) => {
+                let text = "needs the private key beside it; set RS256_PRIVATE_KEY_PATH, or auto-gen to generate a pair";
+                self.report("rs256_public_key_path", text);
+                None
+            }
+            (None, None) => None,
+        }
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} must be an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000")
+    })
+}
+
+// CHK-77
+fn jwt_secret(text: &str) -> Result<Secret<String>, String> {
+    if text.len() < MIN_JWT_SECRET {
+        return Err(format!(
+            "has {} bytes, and HS256 needs at least {MIN_JWT_SECRET}; use the output of `openssl rand -base64 32`",
+            text.len()
+        ));
+    }
+    Ok(Secret::from(text))
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    match text.parse::<tracing_subscriber::EnvFilter>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => {
+            Err(format!("{error}; write a level such as info, or pairs such as info,mintage=debug"))
+        }
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("must be text or json".to_owned()),
+    }
+}
+
+fn seconds(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    let value = duration::parse(text).map_err(to_text)?;
+    if !range.contains(&value) || value.subsec_nanos() != 0 {
+        let (shortest, longest) = (duration::format(*range.start()), duration::format(*range.end()));
+        return Err(format!("must be {shortest} to {longest}, in whole seconds"));
+    }
+    Ok(value)
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "must be true or false".to_owned())
+}
+
+fn number(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+    let value = text.parse().ok().filter(|value| range.contains(value));
+    value.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+}
+
+fn to_text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+/// Every setting with its text and origin; secrets as `***`.
+fn effective(raw: &RawConfig) -> Vec<EffectiveSetting> {
+    SETTINGS
+        .iter()
+        .map(|setting| {
+            let given = raw.get(setting.key);
+            let shown =
+                |text: &Secret<String>| if setting.secret { "***".to_owned() } else { text.expose().clone() };
+            EffectiveSetting {
+                setting,
+                value: given.map(|given| shown(&given.text)),
+                origin: given.map_or(Origin::Default, |given| given.origin.clone()),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,222 @@
+//! Configuration: settings from defaults, a TOML file, the environment and flags, as checked values.
+//!
+//! - [`setting`]: the table of all settings
+//! - [`sources`]: where they come from, as plain values
+//! - `document`, `client_table`, `json`: the TOML file
+//! - `dev`: what `--dev` adds
+//! - `raw`: the layers on top of each other, as text
+//! - `check`, [`duration`], [`rate`], `clients`: from text to checked values
+//! - [`problem`], `names`: what is wrong, where, and what to do
+//!
+//! [`load`] does all of it and depends on nothing but its argument and the files that it names, so that a reload is the
+//! same call again and a refused reload leaves the running values untouched.
+
+mod check;
+mod client_table;
+mod clients;
+mod dev;
+mod document;
+pub mod duration;
+mod json;
+mod names;
+pub mod problem;
+pub mod rate;
+mod raw;
+pub mod setting;
+pub mod sources;
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use zeroize::Zeroizing;
+
+use self::{clients::LocatedRegistration, document::Document, raw::RawConfig};
+pub use self::{
+    problem::{ConfigErrors, Origin, Problem},
+    rate::Rate,
+    setting::{SETTINGS, Setting},
+    sources::{Environment, Sources},
+};
+use crate::{
+    jose::SigningAlgorithm,
+    key_file::KeyFiles,
+    oauth::client::{
+        Client, SecretHash,
+        registration::{ClientRegistration, RegistrationDefaults},
+    },
+    oauth::issuer::Issuer,
+    secret::Secret,
+};
+
+/// The checked settings. Debug output contains no secret.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whether the demonstration clients and secrets, known to everybody, are in use.
+    pub dev: bool,
+    /// The issuer identifier, byte for byte as it was given.
+    pub issuer: Issuer,
+    /// The address of the one port.
+    pub listen: SocketAddr,
+    /// The address of the metrics port.
+    pub ops_listen: SocketAddr,
+    /// The HS256 key: at least 32 bytes.
+    pub jwt_secret: Option<Secret<String>>,
+    /// The RS256 key files; `None` when no path was given.
+    pub rs256_key_files: Option<KeyFiles>,
+    /// The log filter, in the syntax of `tracing_subscriber::EnvFilter`.
+    pub log: String,
+    /// The form of log lines.
+    pub log_format: LogFormat,
+    /// What tokens get when their client says nothing else.
+    pub tokens: Tokens,
+    /// How long others may cache the JWKS: 1 s to 24 h, whole seconds.
+    pub jwks_max_age: Duration,
+    /// Whether gRPC reflection answers.
+    pub reflection: bool,
+    /// What one caller may take.
+    pub limits: Limits,
+    settings: Vec<EffectiveSetting>,
+    clients: Vec<LocatedRegistration>,
+    file: Option<PathBuf>,
+    sources: Sources,
+}
+
+/// `[tokens]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// The lifetime of access tokens: 30 s to `max_lifetime`, whole seconds.
+    pub default_lifetime: Duration,
+    /// The longest lifetime any client may have: 30 s to 24 h, whole seconds.
+    pub max_lifetime: Duration,
+    /// The algorithm for clients that name none.
+    pub signing_alg: SigningAlgorithm,
+}
+
+/// `[limits]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections: 1 to 1,000,000.
+    pub max_connections: usize,
+    /// Bytes of a request body: 1 KiB to 16 MiB.
+    pub max_body_bytes: usize,
+    /// Bytes of all headers of a request: 8 KiB to 1 MiB.
+    pub max_header_bytes: usize,
+    /// Failed authentications per client and source address; `None`: not limited.
+    pub failed_auth_rate: Option<Rate>,
+}
+
+/// `log_format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// A setting as it is in effect.
+#[derive(Clone, Debug)]
+pub struct EffectiveSetting {
+    /// Which one.
+    pub setting: &'static Setting,
+    /// Its text as it was given, a secret as `***`; `None` when it is not set.
+    pub value: Option<String>,
+    /// Where the value came from; [`Origin::Default`] also when it is not set.
+    pub origin: Origin,
+}
+
+impl Config {
+    /// Every setting, in the order of [`SETTINGS`].
+    pub fn settings(&self) -> &[EffectiveSetting] {
+        &self.settings
+    }
+
+    /// The TOML file that was read.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The configured clients as they were written, each with its place.
+    pub fn registrations(&self) -> impl ExactSizeIterator<Item = (&ClientRegistration, &Origin)> {
+        self.clients.iter().map(|client| (&client.registration, &client.place.origin))
+    }
+
+    /// The configured clients, checked. `hash` makes the stored form of a plain secret; its error text must not contain
+    /// the secret.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] when `hash` fails; [`load`] has made all the other checks already.
+    pub fn clients(
+        &self,
+        hash: impl FnMut(&Secret<String>) -> Result<SecretHash, String>,
+    ) -> Result<Vec<Client>, ConfigErrors> {
+        clients::check(&self.clients, &self.tokens.defaults(), self.jwt_secret.is_some(), hash)
+    }
+
+    /// Loads the same sources again. This configuration stays as it is, so that a refused reload changes nothing (F-30).
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn reload(&self) -> Result<Self, ConfigErrors> {
+        load(&self.sources)
+    }
+}
+
+impl Tokens {
+    /// What a client that leaves members out gets instead.
+    pub const fn defaults(&self) -> RegistrationDefaults {
+        RegistrationDefaults {
+            signing_alg: self.signing_alg,
+            lifetime: self.default_lifetime,
+            max_lifetime: self.max_lifetime,
+        }
+    }
+}
+
+/// Reads and checks the whole configuration.
+///
+/// # Errors
+/// Every problem of the file, the environment and the flags at once, clients included.
+pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
+    let mut problems = Vec::new();
+    let (raw, file) = read(sources, &mut problems);
+    check::check(raw, sources.clone(), file, problems)
+}
+
+/// The address the server listens on, whatever else may be wrong with the configuration.
+///
+/// # Errors
+/// The problem with `listen`.
+pub fn listen(sources: &Sources) -> Result<SocketAddr, Problem> {
+    let (raw, _) = read(sources, &mut Vec::new());
+    check::listen(&raw)
+}
+
+fn read(sources: &Sources, problems: &mut Vec<Problem>) -> (RawConfig, Option<PathBuf>) {
+    let named = raw::config_file(sources);
+    let document = named.as_ref().map(|(path, origin)| match read_file(path) {
+        Ok(text) => document::read(path, &text, problems),
+        Err(error) => {
+            let text =
+                format!("{}: cannot be read ({error}); correct the path or its permissions", path.display());
+            problems.push(Problem::new(origin.clone(), "", text));
+            Document::default()
+        }
+    });
+    (RawConfig::layer(sources, document, problems), named.map(|(path, _)| path.to_owned()))
+}
+
+/// The text of the file, wiped from memory after use because it may hold secrets.
+fn read_file(path: &Path) -> io::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    let length = File::open(path)?.take(document::MAX_LENGTH + 1).read_to_string(&mut text)?;
+    if length as u64 > document::MAX_LENGTH {
+        return Err(io::Error::other("it is larger than 16 MiB"));
+    }
+    Ok(text)
+}

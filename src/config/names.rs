@@ -1,0 +1,144 @@
+//! What to say about a name that is not a setting: it belongs to a feature that is not built, or it is a slip.
+//!
+//! A setting that an absent feature would need is refused, never ignored: who writes `tls.cert_file` must not end up
+//! with a server that speaks plain HTTP.
+
+use super::setting::{SETTINGS, Setting, environment_name};
+
+/// Keys and whole sections that this version knows of without having them, and the feature each belongs to.
+const ABSENT_SETTINGS: [(&str, &str); 15] = [
+    ("database_url", "a store"),
+    ("master_key", "a store"),
+    ("master_key_file", "a store"),
+    ("replay", "a store"),
+    ("tls", "TLS"),
+    ("proxy", "client certificates from a proxy"),
+    ("keys.rotation_period", "key rotation"),
+    ("dpop", "DPoP"),
+    ("spiffe", "SPIFFE"),
+    ("trusted_issuers", "federation"),
+    ("jwks_fetch", "fetched client keys"),
+    ("admin", "the admin services"),
+    ("limits.client_rate", "request rates"),
+    ("limits.source_rate", "request rates"),
+    ("limits.queue_wait", "a request queue"),
+];
+
+/// The same for the members of a client; `tls_client_auth_*` are told apart by their prefix.
+const ABSENT_MEMBERS: [(&str, &str); 6] = [
+    ("jwks", "key-based client authentication"),
+    ("jwks_uri", "key-based client authentication"),
+    ("tls_client_certificate_bound_access_tokens", "mutual TLS"),
+    ("tls_client_auth", "mutual TLS"),
+    ("dpop_bound_access_tokens", "DPoP"),
+    ("federated", "federation"),
+];
+
+/// The sentence about a TOML key or section that is not in [`SETTINGS`].
+pub(super) fn unknown_key(key: &str) -> String {
+    let absent = ABSENT_SETTINGS.iter().find(|(name, _)| is_or_is_under(key, name, '.'));
+    let known = SETTINGS.iter().flat_map(|setting| [Some(setting.key), section(setting.key)]).flatten();
+    absent.map_or_else(|| not_known(key, known.chain(["clients"])), |(_, feature)| not_built(feature))
+}
+
+/// The sentence about an environment variable `MINTAGE_...` that names no setting.
+pub(super) fn unknown_variable(variable: &str) -> String {
+    let absent =
+        ABSENT_SETTINGS.iter().find(|(name, _)| is_or_is_under(variable, &environment_name(name), '_'));
+    let known: Vec<String> =
+        SETTINGS.iter().map(Setting::environment).chain(["MINTAGE_CONFIG".to_owned()]).collect();
+    absent.map_or_else(
+        || not_known(variable, known.iter().map(String::as_str)),
+        |(_, feature)| not_built(feature),
+    )
+}
+
+/// The sentence about a member of a client that is none of `known`.
+pub(super) fn unknown_member(member: &str, known: &[&str]) -> String {
+    let absent = ABSENT_MEMBERS.iter().find(|(name, _)| is_or_is_under(member, name, '_'));
+    absent.map_or_else(|| not_known(member, known.iter().copied()), |(_, feature)| not_built(feature))
+}
+
+/// The sentence about something that only a later version can do.
+pub(super) fn not_built(feature: &str) -> String {
+    format!("needs {feature}, which this version does not have; remove it, because it is not ignored")
+}
+
+fn not_known<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    // Beyond a third of the letters a resemblance is chance; a bad suggestion misleads more than none.
+    let nearest = known
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(3))
+        .min_by_key(|(distance, _)| *distance);
+    match nearest {
+        Some((_, candidate)) => format!("is not known; did you mean {candidate}?"),
+        None => "is not known; `mintage config show` lists every setting".to_owned(),
+    }
+}
+
+/// Whether `name` is `parent` itself or continues it after `separator`.
+fn is_or_is_under(name: &str, parent: &str, separator: char) -> bool {
+    name.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with(separator))
+}
+
+fn section(key: &'static str) -> Option<&'static str> {
+    key.split_once('.').map(|(section, _)| section)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_gets_the_nearest_name() {
+        for (slip, name) in [
+            ("isuer", "issuer"),
+            ("token", "tokens"),
+            ("tokens.default_lifetme", "tokens.default_lifetime"),
+            ("client", "clients"),
+        ] {
+            assert_eq!(unknown_key(slip), format!("is not known; did you mean {name}?"));
+        }
+        assert_eq!(unknown_variable("MINTAGE_LISTN"), "is not known; did you mean MINTAGE_LISTEN?");
+        assert_eq!(unknown_member("scopes", &["scope", "enabled"]), "is not known; did you mean scope?");
+    }
+
+    #[test]
+    fn what_resembles_nothing_gets_no_suggestion() {
+        assert_eq!(unknown_key("zebra"), "is not known; `mintage config show` lists every setting");
+    }
+
+    #[test]
+    fn absent_features_are_named() {
+        for key in [
+            "database_url",
+            "tls",
+            "tls.cert_file",
+            "keys.rotation_period",
+            "spiffe.trust_domains",
+            "limits.queue_wait",
+        ] {
+            assert!(unknown_key(key).contains("this version does not have"), "{key}");
+        }
+        for variable in [
+            "MINTAGE_DATABASE_URL",
+            "MINTAGE_MASTER_KEY_FILE",
+            "MINTAGE_TLS_CERT_FILE",
+            "MINTAGE_ADMIN_REGISTRATION",
+        ] {
+            assert!(unknown_variable(variable).contains("this version does not have"), "{variable}");
+        }
+        for member in ["jwks", "jwks_uri", "tls_client_auth_san_dns", "federated", "dpop_bound_access_tokens"]
+        {
+            assert!(unknown_member(member, &[]).contains("this version does not have"), "{member}");
+        }
+    }
+
+    #[test]
+    fn no_built_setting_counts_as_absent() {
+        for setting in &SETTINGS {
+            assert!(!unknown_key(setting.key).contains("this version"), "{}", setting.key);
+            assert!(!unknown_variable(&setting.environment()).contains("this version"), "{}", setting.key);
+        }
+    }
+}
