@@ -1,5 +1,6 @@
 //! Mintage: an OAuth 2.0 token service for machines.
 
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -13,4 +14,5 @@ pub mod random;
 pub mod readiness;
 pub mod rest;
 pub mod secret;
+pub mod serve;
 pub mod telemetry;

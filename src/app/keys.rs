@@ -18,7 +18,11 @@ pub(super) struct Provisioned {
 
 /// Loads or generates a key for RS256, which every server supports (RFC 9068 §2.1), for the default algorithm, and for
 /// each algorithm that a client signs with. Generation takes as long as the slowest key, not as their sum.
-pub(super) fn provision(config: &Config, clients: &[Client], key_directory: &Path) -> Result<Provisioned, StartError> {
+pub(super) fn provision(
+    config: &Config,
+    clients: &[Client],
+    key_directory: &Path,
+) -> Result<Provisioned, StartError> {
     let wanted = SigningAlgorithm::ALL.into_iter().filter(|alg| {
         *alg == SigningAlgorithm::RS256
             || *alg == config.tokens.signing_alg

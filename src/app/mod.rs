@@ -8,7 +8,7 @@ mod keys;
 mod ops;
 mod reload;
 
-use std::{io, net::SocketAddr, sync::Arc, thread};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, thread};
 
 use tokio::net::TcpListener;
 
@@ -27,7 +27,7 @@ use crate::{
     random::{RandomError, SystemRandom},
     readiness::Readiness,
     rest,
-    serve::{self, Limits, Shutdown},
+    serve::{self, Limits, Shutdown, router::Routes},
     telemetry::{self, Metrics, Telemetry, logging::LoggingError},
 };
 
@@ -73,7 +73,7 @@ pub enum StartError {
     Process(#[from] io::Error),
 }
 
-/// Runs the server until a signal ends it.
+/// Runs the server until a signal ends it, then returns.
 ///
 /// # Errors
 /// [`StartError`]; once it serves, it ends well.
@@ -83,23 +83,33 @@ pub fn run(config: Config) -> Result<(), StartError> {
         LogFormat::Json => telemetry::Format::Json,
     };
     telemetry::logging::init(&config.log, format)?;
-    let core = Core::build(&config)?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve_until_signal(config, core))
+    let core = Core::build(&config, Arc::new(SystemClock), &std::env::temp_dir())?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve_until_signal(config, core))
 }
 
 /// Everything that exists before the first socket.
-struct Core {
-    server: Arc<AuthorizationServer>,
-    clients: Arc<ClientDirectory>,
+#[derive(Debug)]
+pub struct Core {
+    /// The service that both transports call.
+    pub server: Arc<AuthorizationServer>,
+    /// Its clients, which a reload replaces.
+    pub clients: Arc<ClientDirectory>,
     secrets: Arc<SecretVerifier>,
 }
 
 impl Core {
-    fn build(config: &Config) -> Result<Self, StartError> {
+    /// Hashes secrets, loads or makes keys (generated key files lie in `key_directory`), and puts the service together.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn build(config: &Config, clock: Arc<dyn Clock>, key_directory: &Path) -> Result<Self, StartError> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let secrets = Arc::new(SecretVerifier::new(&SystemRandom, cores)?);
         let clients = config.clients(|secret| secrets.hash(secret, &SystemRandom))?;
-        let keys::Provisioned { ring, generated } = keys::provision(config, &clients, &std::env::temp_dir())?;
+        let keys::Provisioned { ring, generated } = keys::provision(config, &clients, key_directory)?;
         warn_about(config, &clients, &generated);
 
         let clients = Arc::new(ClientDirectory::new(clients));
@@ -109,19 +119,47 @@ impl Core {
             failed_auth_rate: config
                 .limits
                 .failed_auth_rate
-                .map(|rate| Rate { count: rate.count, period: rate.window }),
+                .map(|rate| Rate { count: rate.count.get(), period: rate.window }),
         };
-        let server = Arc::new(AuthorizationServer::new(
-            policy,
-            Dependencies {
-                clock: Arc::new(SystemClock),
-                random: Arc::new(SystemRandom),
-                clients: Arc::clone(&clients),
-                secrets: Arc::clone(&secrets),
-                keys: Arc::new(ring),
-            },
-        ));
-        Ok(Self { server, clients, secrets })
+        let dependencies = Dependencies {
+            clock,
+            random: Arc::new(SystemRandom),
+            clients: Arc::clone(&clients),
+            secrets: Arc::clone(&secrets),
+            keys: Arc::new(ring),
+        };
+        Ok(Self { server: Arc::new(AuthorizationServer::new(policy, dependencies)), clients, secrets })
+    }
+
+    /// Reads the configuration again and replaces the clients, or leaves them as they are. Returns how many there are.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`].
+    pub fn reload(&self, config: &Config) -> Result<usize, ConfigErrors> {
+        let clients = config.reload()?.clients(|secret| self.secrets.hash(secret, &SystemRandom))?;
+        let count = clients.len();
+        self.clients.replace(clients);
+        Ok(count)
+    }
+
+    /// What the one port serves, REST and gRPC, and the switch of the health service.
+    ///
+    /// # Errors
+    /// [`StartError::Document`] and [`StartError::Reflection`].
+    pub fn routes(
+        &self,
+        config: &Config,
+        readiness: &Readiness,
+    ) -> Result<(Routes, grpc::Health), StartError> {
+        let rest = rest::Settings {
+            max_body_bytes: config.limits.max_body_bytes,
+            jwks_max_age: config.jwks_max_age,
+        };
+        let rest = rest::routes(&self.server, readiness, &rest)?;
+        let grpc =
+            grpc::Settings { max_message_bytes: config.limits.max_body_bytes, reflection: config.reflection };
+        let (grpc, health) = grpc::routes(&self.server, grpc)?;
+        Ok((serve::router(rest, grpc), health))
     }
 }
 
@@ -132,7 +170,9 @@ fn warn_about(
     generated: &[crate::jose::SigningAlgorithm],
 ) {
     if config.dev {
-        tracing::warn!("--dev: the built-in clients, their secrets and JWT_SECRET are public; never use them in production");
+        tracing::warn!(
+            "--dev: the built-in clients, their secrets and JWT_SECRET are public; never use them in production"
+        );
     } else if !generated.is_empty() {
         let algorithms = generated.iter().map(|alg| alg.as_str()).collect::<Vec<_>>().join(" ");
         tracing::warn!(
@@ -156,13 +196,8 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
     let started = std::time::UNIX_EPOCH + SystemClock.now().since(crate::clock::Timestamp::from_seconds(0));
     let telemetry = Telemetry::new(Metrics::new(env!("CARGO_PKG_VERSION"), started));
 
-    let rest_settings =
-        rest::Settings { max_body_bytes: config.limits.max_body_bytes, jwks_max_age: config.jwks_max_age };
-    let rest_routes = rest::routes(&core.server, &readiness, &rest_settings)?;
-    let grpc_settings =
-        grpc::Settings { max_message_bytes: config.limits.max_body_bytes, reflection: config.reflection };
-    let (grpc_routes, health) = grpc::routes(&core.server, grpc_settings)?;
-    let ops_routes = ops::routes(telemetry.metrics().clone(), &readiness);
+    let (routes, health) = core.routes(&config, &readiness)?;
+    let ops_routes = serve::router(ops::routes(telemetry.metrics().clone(), &readiness), axum::Router::new());
 
     let public = listen("listen", config.listen).await?;
     let ops = listen("ops_listen", config.ops_listen).await?;
@@ -172,7 +207,7 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
         ..Limits::default()
     };
     announce(&config, public.local_addr()?, ops.local_addr()?);
-    reload::on_hangup(config, core.clients, core.secrets)?;
+    reload::on_hangup(config, core)?;
 
     readiness.set(true);
     health.set_serving(true).await;
@@ -181,11 +216,9 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
         readiness.set(false);
         health.set_serving(false).await;
     };
-    let public_routes = serve::router(rest_routes, grpc_routes.clone());
-    let ops_routes = serve::router(ops_routes, axum::Router::new());
     tokio::join!(
         leave,
-        serve::serve(public, public_routes, limits.clone(), telemetry.clone(), shutdown.clone()),
+        serve::serve(public, routes, limits.clone(), telemetry.clone(), shutdown.clone()),
         serve::serve(ops, ops_routes, limits, telemetry, shutdown.clone()),
     );
     tracing::info!("stopped");

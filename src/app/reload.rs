@@ -4,29 +4,20 @@ use std::{io, sync::Arc};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{
-    config::{Config, ConfigErrors},
-    oauth::client::{Client, ClientDirectory, secret::SecretVerifier},
-    random::SystemRandom,
-};
+use super::Core;
+use crate::config::Config;
 
 /// From now on, in the background, every SIGHUP reloads the clients of `config`'s sources.
-pub(super) fn on_hangup(
-    config: Config,
-    directory: Arc<ClientDirectory>,
-    secrets: Arc<SecretVerifier>,
-) -> io::Result<()> {
+pub(super) fn on_hangup(config: Config, core: Core) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
-    let config = Arc::new(config);
+    let shared = Arc::new((config, core));
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            let (config, secrets) = (Arc::clone(&config), Arc::clone(&secrets));
+            let shared = Arc::clone(&shared);
             // Reading files and Argon2id block; requests go on meanwhile.
-            match tokio::task::spawn_blocking(move || read_clients(&config, &secrets)).await {
+            match tokio::task::spawn_blocking(move || shared.1.reload(&shared.0)).await {
                 Ok(Ok(clients)) => {
-                    let count = clients.len();
-                    directory.replace(clients);
-                    tracing::info!(clients = count, "the clients were reloaded; other settings need a restart");
+                    tracing::info!(clients, "the clients were reloaded; other settings need a restart")
                 }
                 Ok(Err(errors)) => {
                     tracing::error!(%errors, "the configuration was refused and the old clients stay in use");
@@ -36,8 +27,4 @@ pub(super) fn on_hangup(
         }
     });
     Ok(())
-}
-
-fn read_clients(config: &Config, secrets: &SecretVerifier) -> Result<Vec<Client>, ConfigErrors> {
-    config.reload()?.clients(|secret| secrets.hash(secret, &SystemRandom))
 }
