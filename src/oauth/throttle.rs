@@ -98,7 +98,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         let now = milliseconds(now);
         let fresh = || Ok::<_, std::convert::Infallible>(Arc::new(AtomicU64::new(now)));
         let Ok(empty_at) = self.empty_at.get_or_insert_with(key, fresh);
-        let added = |at: u64| Some(at.clamp(now, now + self.capacity) + self.step);
+        let added = |at: u64| Some((at.max(now) + self.step).min(now + self.capacity));
         // The closure never returns None, so neither outcome needs handling.
         let _ = empty_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
     }

@@ -62,3 +62,39 @@ impl AuthorizationServer {
         Ok(UserInfo { subject: token.subject, client_id: token.client_id, claims })
     }
 }
+
+/// Finds the access token of a request: in one `Authorization` header or metadata value of the Bearer scheme (RFC 6750
+/// §2.1), or in one parameter (§2.2). Credentials of another scheme count as no token.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] for more than one (RFC 6750 §2).
+pub fn presented_token(
+    authorization: &[Secret<String>],
+    parameter: Option<Secret<String>>,
+) -> Result<Option<Secret<String>>, Error> {
+    match (authorization, parameter) {
+        ([], parameter) => Ok(parameter),
+        ([header], None) => Ok(header.expose().split_once(' ').and_then(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case("Bearer").then(|| Secret::from(token.trim_start_matches(' ')))
+        })),
+        _ => Err(Error::invalid_request("only one access token may be sent in a request")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // CHK-35
+    #[test]
+    fn one_token_per_request() {
+        let bearer = || Secret::from("Bearer abc");
+        assert_eq!(presented_token(&[], None), Ok(None));
+        assert_eq!(presented_token(&[], Some("abc".into())), Ok(Some("abc".into())));
+        assert_eq!(presented_token(&[bearer()], None), Ok(Some("abc".into())));
+        assert_eq!(presented_token(&["bearer  abc".into()], None), Ok(Some("abc".into())));
+        assert_eq!(presented_token(&["Basic abc".into()], None), Ok(None));
+        assert!(presented_token(&[bearer(), bearer()], None).is_err());
+        assert!(presented_token(&[bearer()], Some("abc".into())).is_err());
+    }
+}

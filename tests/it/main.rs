@@ -1,4 +1,14 @@
-//! Behaviour of the whole program: one file per feature.
+//! Behaviour of the whole program, through its sockets and its command line: one file per feature.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests"
+)]
 
 mod cli;
 mod config;
+mod issue;
+mod support;

@@ -1,0 +1,91 @@
+//! The gRPC adapter (layer 3): the services of proto/, on tonic.
+//!
+//! A handler converts a message into a call of the core and the result into a message; it decides nothing.
+//!
+//! - [`pb`]: the generated code
+//! - `token_service`: mintage.token.v1.TokenService
+//! - `client_authentication`: credentials of a call
+//! - `call`: what the connection and the log contribute
+//! - `error`: oauth::Error -> tonic::Status
+//! - `json`: JSON -> google.protobuf.Struct
+//! - `redact`: Debug without secrets
+
+mod call;
+mod client_authentication;
+mod error;
+mod json;
+mod redact;
+mod token_service;
+
+use std::sync::Arc;
+
+use axum::Router;
+use tonic::{codec::CompressionEncoding, service::Routes};
+use tonic_health::server::HealthReporter;
+
+use crate::oauth::AuthorizationServer;
+
+/// The generated messages, clients and servers.
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
+pub mod pb {
+    /// `mintage.token.v1`
+    pub mod token {
+        tonic::include_proto!("mintage.token.v1");
+    }
+}
+
+/// What reflection serves.
+const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// What the adapter is told beside the service itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The longest message that is read, in bytes, after inflation.
+    pub max_message_bytes: usize,
+    /// Whether reflection tells strangers the schema.
+    pub reflection: bool,
+}
+
+/// Every gRPC service of the public port, and the handle that says whether it is serving.
+///
+/// # Errors
+/// When the descriptor set cannot be read.
+pub fn routes(
+    server: &Arc<AuthorizationServer>,
+    settings: Settings,
+) -> Result<(Router, Health), tonic_reflection::server::Error> {
+    let service = token_service::TokenService::new(Arc::clone(server));
+    let service = pb::token::token_service_server::TokenServiceServer::new(service)
+        .max_decoding_message_size(settings.max_message_bytes)
+        .accept_compressed(CompressionEncoding::Gzip);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let mut routes = Routes::builder();
+    routes.add_service(service).add_service(health);
+    if settings.reflection {
+        let builder = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
+    }
+    Ok((routes.routes().into_axum_router(), Health(reporter)))
+}
+
+/// Tells health clients (grpc.health.v1) whether the token service is serving. It starts as "not serving".
+#[derive(Clone, Debug)]
+pub struct Health(HealthReporter);
+
+impl Health {
+    /// Sets the status of the whole server and of the token service.
+    pub async fn set_serving(&self, serving: bool) {
+        let status = if serving {
+            tonic_health::ServingStatus::Serving
+        } else {
+            tonic_health::ServingStatus::NotServing
+        };
+        for service in ["", pb::token::token_service_server::SERVICE_NAME] {
+            self.0.set_service_status(service, status).await;
+        }
+    }
+}

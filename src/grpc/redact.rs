@@ -1,0 +1,69 @@
+//! `Debug` for messages that carry secrets or tokens: everything but those. build.rs keeps prost from deriving it.
+
+use std::fmt;
+
+use super::pb::token as pb;
+
+const HIDDEN: &str = "***";
+
+impl fmt::Debug for pb::ClientSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientSecret")
+            .field("client_id", &self.client_id)
+            .field("client_secret", &HIDDEN)
+            .finish()
+    }
+}
+
+impl fmt::Debug for pb::IssueResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssueResponse")
+            .field("access_token", &HIDDEN)
+            .field("token_type", &self.token_type)
+            .field("expires_in", &self.expires_in)
+            .field("scopes", &self.scopes)
+            .field("token_id", &self.token_id)
+            .field("audiences", &self.audiences)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for pb::IntrospectRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntrospectRequest")
+            .field("token", &HIDDEN)
+            .field("view", &self.view)
+            .field("expected_audience", &self.expected_audience)
+            .field("required_scopes", &self.required_scopes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for pb::UserInfoRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserInfoRequest").field("access_token", &HIDDEN).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // V-71
+    #[test]
+    fn no_secret_is_printed() {
+        const CANARY: &str = "canary-5f0e";
+        let secret = pb::ClientSecret { client_id: "c".to_owned(), client_secret: CANARY.to_owned() };
+        let introspect = pb::IntrospectRequest { token: CANARY.to_owned(), ..Default::default() };
+        let issue = pb::IssueRequest {
+            client_authentication: Some(pb::issue_request::ClientAuthentication::ClientSecret(secret)),
+            ..Default::default()
+        };
+        let issued = pb::IssueResponse { access_token: CANARY.to_owned(), ..Default::default() };
+        let userinfo = pb::UserInfoRequest { access_token: CANARY.to_owned() };
+        let batch = pb::BatchIntrospectRequest { requests: vec![introspect.clone()], ..Default::default() };
+        let printed = format!("{introspect:?} {issue:?} {issued:?} {userinfo:?} {batch:?}");
+        assert!(!printed.contains(CANARY), "{printed}");
+        assert!(printed.contains(HIDDEN));
+    }
+}

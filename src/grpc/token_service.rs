@@ -1,0 +1,228 @@
+//! `mintage.token.v1.TokenService`: each method converts, calls the core and converts back.
+
+use std::{sync::Arc, time::Duration};
+
+use prost_types::Timestamp as PbTimestamp;
+use tonic::{Request, Response, Status};
+
+use super::{
+    call::Call,
+    client_authentication::{self, non_empty},
+    json::to_struct,
+    pb::token as pb,
+};
+use crate::{
+    clock::Timestamp,
+    oauth::{
+        AuthorizationServer, Error,
+        error::Description,
+        grant::GrantType,
+        introspect::{Introspection, Question},
+        issue::{ACCESS_TOKEN_TYPE_URI, TokenRequest, TokenResponse},
+        scope::{self, Scope},
+        userinfo::{UserInfo, presented_token},
+    },
+    secret::Secret,
+};
+
+/// The service, over the core.
+#[derive(Debug)]
+pub(super) struct TokenService {
+    server: Arc<AuthorizationServer>,
+}
+
+impl TokenService {
+    pub(super) fn new(server: Arc<AuthorizationServer>) -> Self {
+        Self { server }
+    }
+}
+
+#[tonic::async_trait]
+impl pb::token_service_server::TokenService for TokenService {
+    async fn issue(&self, request: Request<pb::IssueRequest>) -> Result<Response<pb::IssueResponse>, Status> {
+        let (call, message) = Call::begin("Issue", request);
+        call.finish(self.issue_token(&call, message).await)
+    }
+
+    async fn introspect(
+        &self,
+        request: Request<pb::IntrospectRequest>,
+    ) -> Result<Response<pb::IntrospectResponse>, Status> {
+        let (call, message) = Call::begin("Introspect", request);
+        call.finish(self.introspect_token(&call, message).await)
+    }
+
+    async fn batch_introspect(
+        &self,
+        request: Request<pb::BatchIntrospectRequest>,
+    ) -> Result<Response<pb::BatchIntrospectResponse>, Status> {
+        let (call, message) = Call::begin("BatchIntrospect", request);
+        call.finish(self.introspect_tokens(&call, message).await)
+    }
+
+    async fn user_info(
+        &self,
+        request: Request<pb::UserInfoRequest>,
+    ) -> Result<Response<pb::UserInfoResponse>, Status> {
+        let (call, message) = Call::begin("UserInfo", request);
+        call.finish(self.tell_claims(&call, message))
+    }
+}
+
+impl TokenService {
+    async fn issue_token(&self, call: &Call, message: pb::IssueRequest) -> Result<pb::IssueResponse, Error> {
+        let grant = match message.grant {
+            None | Some(pb::issue_request::Grant::ClientCredentials(_)) => GrantType::ClientCredentials,
+        };
+        call.record.set_grant(grant.as_str());
+        let secret = message
+            .client_authentication
+            .map(|pb::issue_request::ClientAuthentication::ClientSecret(secret)| secret);
+        let request = TokenRequest {
+            authentication: client_authentication::read(call, secret, &message.client_id)?,
+            source: call.source,
+            grant_type: Some(grant.as_str().to_owned()),
+            scope: join_scopes(&message.scopes)?,
+            resources: message.resources,
+            audiences: message.audiences,
+            lifetime: message.lifetime.map(to_duration).transpose()?,
+        };
+        let response = self.server.issue(request).await?;
+        call.record.add_issued(response.alg.as_str());
+        Ok(issue_response(&response))
+    }
+
+    async fn introspect_token(
+        &self,
+        call: &Call,
+        message: pb::IntrospectRequest,
+    ) -> Result<pb::IntrospectResponse, Error> {
+        let (question, view, secret) = question(message);
+        let caller = client_authentication::caller(call, secret)?;
+        let introspection = self.server.introspect(&caller, &question).await?;
+        Ok(introspect_response(introspection, view))
+    }
+
+    async fn introspect_tokens(
+        &self,
+        call: &Call,
+        message: pb::BatchIntrospectRequest,
+    ) -> Result<pb::BatchIntrospectResponse, Error> {
+        let secret = message
+            .client_authentication
+            .map(|pb::batch_introspect_request::ClientAuthentication::ClientSecret(secret)| secret);
+        let caller = client_authentication::caller(call, secret)?;
+        let (mut questions, mut views) = (Vec::new(), Vec::new());
+        for item in message.requests {
+            let (question, view, secret) = question(item);
+            if secret.is_some() {
+                return Err(Error::invalid_request(
+                    "client_authentication belongs to the batch, not to its items",
+                ));
+            }
+            questions.push(question);
+            views.push(view);
+        }
+        let answers = self.server.introspect_batch(&caller, &questions).await?;
+        let responses =
+            answers.into_iter().zip(views).map(|(answer, view)| introspect_response(answer, view)).collect();
+        Ok(pb::BatchIntrospectResponse { responses })
+    }
+
+    fn tell_claims(&self, call: &Call, message: pb::UserInfoRequest) -> Result<pb::UserInfoResponse, Error> {
+        let token = presented_token(&call.authorization, non_empty(message.access_token).map(Secret::new))?;
+        let info = self.server.userinfo(token.as_ref())?;
+        call.record.set_client_id(info.client_id.as_str());
+        user_info_response(info)
+    }
+}
+
+fn join_scopes(scopes: &[String]) -> Result<Option<String>, Error> {
+    let invalid = |error: scope::InvalidScope| Error::InvalidScope(Description::new(error.to_string()));
+    Ok(scope::join(scopes).map_err(invalid)?.map(std::borrow::Cow::into_owned))
+}
+
+fn to_duration(lifetime: prost_types::Duration) -> Result<Duration, Error> {
+    lifetime.try_into().map_err(|_| Error::invalid_request("lifetime must not be negative"))
+}
+
+fn issue_response(response: &TokenResponse) -> pb::IssueResponse {
+    pb::IssueResponse {
+        access_token: response.access_token.expose().clone(),
+        token_type: response.token_type.to_owned(),
+        issued_token_type: ACCESS_TOKEN_TYPE_URI.to_owned(),
+        expires_in: Some(to_pb_duration(Duration::from_secs(response.expires_in))),
+        expire_time: Some(to_pb_timestamp(response.expires_at)),
+        refresh_time: Some(to_pb_timestamp(response.refresh_at)),
+        scopes: to_list(&response.scope),
+        token_id: response.token_id.clone(),
+        audiences: response.audiences.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn question(message: pb::IntrospectRequest) -> (Question, pb::IntrospectView, Option<pb::ClientSecret>) {
+    let view = message.view();
+    let secret = message
+        .client_authentication
+        .map(|pb::introspect_request::ClientAuthentication::ClientSecret(secret)| secret);
+    let question = Question {
+        token: non_empty(message.token).map(Secret::new),
+        expected_audience: non_empty(message.expected_audience),
+        required_scopes: message.required_scopes,
+    };
+    (question, view, secret)
+}
+
+fn introspect_response(introspection: Introspection, view: pb::IntrospectView) -> pb::IntrospectResponse {
+    let Introspection::Active(active) = introspection else { return pb::IntrospectResponse::default() };
+    let active_only = pb::IntrospectResponse {
+        active: true,
+        cache_ttl: Some(to_pb_duration(active.cache_ttl)),
+        ..Default::default()
+    };
+    if view == pb::IntrospectView::ActiveOnly {
+        return active_only;
+    }
+    let token = active.token;
+    let full = matches!(view, pb::IntrospectView::Full | pb::IntrospectView::Unspecified);
+    pb::IntrospectResponse {
+        subject: token.subject,
+        client_id: token.client_id.to_string(),
+        authorized_party: token.authorized_party,
+        issuer: token.issuer,
+        audiences: token.audiences,
+        scopes: to_list(&token.scope),
+        token_type: active.token_type.to_owned(),
+        token_id: token.token_id,
+        expire_time: Some(to_pb_timestamp(token.expires_at)),
+        issue_time: Some(to_pb_timestamp(token.issued_at)),
+        not_before_time: Some(to_pb_timestamp(token.not_before)),
+        claims: if full { to_struct(&token.claims_json) } else { None },
+        claims_json: if full { token.claims_json } else { Vec::new() },
+        ..active_only
+    }
+}
+
+fn user_info_response(info: UserInfo) -> Result<pb::UserInfoResponse, Error> {
+    let claims_json = serde_json::to_vec(&info).map_err(|error| Error::ServerError(error.to_string()))?;
+    Ok(pb::UserInfoResponse {
+        name: info.string("name").unwrap_or_default(),
+        email: info.string("email").unwrap_or_default(),
+        fhir_user: info.string("fhirUser").unwrap_or_default(),
+        subject: info.subject,
+        claims: to_struct(&claims_json),
+        claims_json,
+    })
+}
+
+fn to_list(scope: &Scope) -> Vec<String> {
+    scope.tokens().map(str::to_owned).collect()
+}
+
+fn to_pb_timestamp(time: Timestamp) -> PbTimestamp {
+    PbTimestamp { seconds: i64::try_from(time.seconds()).unwrap_or(i64::MAX), nanos: 0 }
+}
+
+fn to_pb_duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration { seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), nanos: 0 }
+}

@@ -1,0 +1,29 @@
+//! What a request presents to authenticate its client (RFC 6749 §2.3.1): headers and parameters, collected.
+
+use axum::http::HeaderMap;
+
+use super::{
+    facts::{Facts, authorization},
+    form::Form,
+};
+use crate::oauth::{
+    Error,
+    client::{ClientAuthentication, PresentedCredentials},
+};
+
+/// Collects the credentials of a request and reads them; the claimed client goes into the log.
+pub(super) fn read(
+    headers: &HeaderMap,
+    form: &mut Form,
+    facts: &Facts,
+) -> Result<ClientAuthentication, Error> {
+    let authentication = ClientAuthentication::read(PresentedCredentials {
+        authorization: authorization(headers),
+        client_id: form.take("client_id"),
+        client_secret: form.take_secret("client_secret"),
+        client_assertion: form.take("client_assertion").is_some()
+            | form.take("client_assertion_type").is_some(),
+    })?;
+    facts.record.set_client_id(authentication.client_id().as_str());
+    Ok(authentication)
+}

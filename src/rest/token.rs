@@ -1,0 +1,61 @@
+//! POST /token (RFC 6749 §3.2).
+
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, Uri},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    Rest, client_authentication,
+    error::{Challenge, Refusal, no_store},
+    facts::Facts,
+    form::Form,
+};
+use crate::oauth::{
+    grant::GrantType,
+    issue::{TokenRequest, TokenResponse},
+};
+
+pub(super) async fn token(
+    State(rest): State<Rest>,
+    facts: Facts,
+    headers: HeaderMap,
+    uri: Uri,
+    body: Body,
+) -> Response {
+    facts.record.set_endpoint("token");
+    match issue(&rest, &facts, &headers, &uri, body).await {
+        Ok(response) => {
+            facts.record.add_issued(response.alg.as_str());
+            no_store(Json(response).into_response())
+        }
+        Err(refusal) => refusal.respond(Challenge::token_endpoint(&headers), &facts.record),
+    }
+}
+
+async fn issue(
+    rest: &Rest,
+    facts: &Facts,
+    headers: &HeaderMap,
+    uri: &Uri,
+    body: Body,
+) -> Result<TokenResponse, Refusal> {
+    let mut form = Form::read(headers, uri, body, rest.max_body_bytes).await?;
+    let grant_type = form.take("grant_type");
+    if let Some(grant) = grant_type.as_deref().and_then(GrantType::parse) {
+        facts.record.set_grant(grant.as_str());
+    }
+    let request = TokenRequest {
+        authentication: client_authentication::read(headers, &mut form, facts)?,
+        source: facts.source,
+        grant_type,
+        scope: form.take("scope"),
+        resources: form.take_all("resource"),
+        audiences: form.take_all("audience"),
+        lifetime: None,
+    };
+    Ok(rest.server.issue(request).await?)
+}

@@ -1,0 +1,7 @@
+//! What the tests share.
+
+pub mod server;
+pub mod wire;
+
+pub use server::TestServer;
+pub use wire::{Auth, Issue, Outcome, Refused, Transport, Wire};

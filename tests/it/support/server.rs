@@ -1,0 +1,175 @@
+//! A whole server on a free port, in this process: real configuration, real sockets, a clock that stands still.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use mintage::{
+    app::Core,
+    clock::TestClock,
+    config::{self, Config, Environment, Sources},
+    readiness::Readiness,
+    serve::{self, Limits, Shutdown},
+    telemetry::{Metrics, Telemetry},
+};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
+
+/// The instant every test begins at.
+pub const NOW: u64 = 1_800_000_000;
+
+/// What most tests use as the issuer. It is not the address of the server: nothing may depend on that.
+pub const ISSUER: &str = "https://id.example";
+
+/// The HS256 key of the tests.
+pub const JWT_SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// Clients for most tests: one per algorithm, and one for each kind of permission.
+pub const CLIENTS: &str = r#"
+[limits]
+failed_auth_rate = "off"
+
+[[clients]]
+client_id = "rs256"
+client_secret = "secret-of-rs256"
+scope = "read write admin"
+claims = { name = "Service", email = "service@example.com", fhirUser = "Practitioner/1", level = 7, big = 12345678901234567890123, ratio = 1.10, nested = { list = [1, "two", true] } }
+
+[[clients]]
+client_id = "ps256"
+client_secret = "secret-of-ps256"
+access_token_signing_alg = "PS256"
+
+[[clients]]
+client_id = "es256"
+client_secret = "secret-of-es256"
+access_token_signing_alg = "ES256"
+scope = "read write"
+audiences = ["https://api.example", "https://other.example", "billing"]
+access_token_lifetime = "5m"
+
+[[clients]]
+client_id = "es384"
+client_secret = "secret-of-es384"
+access_token_signing_alg = "ES384"
+
+[[clients]]
+client_id = "eddsa"
+client_secret = "secret-of-eddsa"
+access_token_signing_alg = "EdDSA"
+audiences = ["es384"]
+
+[[clients]]
+client_id = "hs256"
+client_secret = "secret-of-hs256"
+access_token_signing_alg = "HS256"
+scope = "read"
+
+[[clients]]
+client_id = "a:b c"
+client_secret = "p%+:/= x"
+access_token_signing_alg = "ES256"
+
+[[clients]]
+client_id = "generated"
+client_secret = "mint_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
+access_token_signing_alg = "ES256"
+
+[[clients]]
+client_id = "resource-server"
+client_secret = "rs-secret"
+grant_types = []
+introspect = "any"
+
+[[clients]]
+client_id = "disabled"
+client_secret = "secret-of-disabled"
+enabled = false
+
+[[clients]]
+client_id = "basic-only"
+client_secret = "secret-of-basic-only"
+token_endpoint_auth_method = "client_secret_basic"
+access_token_signing_alg = "ES256"
+
+[[clients]]
+client_id = "post-only"
+client_secret = "secret-of-post-only"
+token_endpoint_auth_method = "client_secret_post"
+access_token_signing_alg = "ES256"
+
+[[clients]]
+client_id = "public"
+token_endpoint_auth_method = "none"
+"#;
+
+/// A running server. It ends when dropped.
+pub struct TestServer {
+    pub address: SocketAddr,
+    pub clock: Arc<TestClock>,
+    pub core: Core,
+    pub config: Config,
+    pub readiness: Readiness,
+    shutdown: Shutdown,
+    task: JoinHandle<usize>,
+    directory: TempDir,
+}
+
+impl TestServer {
+    /// A server with [`CLIENTS`].
+    pub async fn start() -> Self {
+        Self::with(CLIENTS).await
+    }
+
+    /// A server with this configuration file; issuer and JWT_SECRET come from the environment.
+    pub async fn with(toml: &str) -> Self {
+        Self::with_environment(toml, &[]).await
+    }
+
+    /// A server with this configuration file and environment on top of the usual one.
+    pub async fn with_environment(toml: &str, environment: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("mintage.toml");
+        std::fs::write(&file, toml).unwrap();
+        let mut variables =
+            vec![("ISSUER_URL", ISSUER), ("JWT_SECRET", JWT_SECRET), ("MINTAGE_REFLECTION_ENABLED", "true")];
+        variables.extend_from_slice(environment);
+        let environment: Environment = variables.into_iter().collect();
+        let sources = Sources { config_file: Some(file), environment, ..Sources::default() };
+        let config = config::load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
+
+        let clock = Arc::new(TestClock::at(NOW));
+        let core = {
+            let (config, clock, path) = (config.clone(), Arc::clone(&clock), directory.path().to_owned());
+            tokio::task::spawn_blocking(move || Core::build(&config, clock, &path).unwrap()).await.unwrap()
+        };
+        let readiness = Readiness::default();
+        let (routes, health) = core.routes(&config, &readiness).unwrap();
+        health.set_serving(true).await;
+        readiness.set(true);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = Shutdown::new();
+        let telemetry = Telemetry::new(Metrics::new("test", std::time::UNIX_EPOCH));
+        let limits = Limits { max_header_bytes: 16 * 1024, ..Limits::default() };
+        let task =
+            Handle::current().spawn(serve::serve(listener, routes, limits, telemetry, shutdown.clone()));
+        Self { address, clock, core, config, readiness, shutdown, task, directory }
+    }
+
+    /// The URL of a path on this server.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Replaces the configuration file and reloads the clients, as SIGHUP does.
+    pub async fn reload(&self, toml: &str) -> Result<usize, config::ConfigErrors> {
+        std::fs::write(self.directory.path().join("mintage.toml"), toml).unwrap();
+        tokio::task::block_in_place(|| self.core.reload(&self.config))
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.shutdown.force();
+        self.task.abort();
+    }
+}
