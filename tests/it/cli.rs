@@ -5,6 +5,8 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use mintage::jose::{SigningAlgorithm, SigningKey, jwk::PublishedJwkSet};
@@ -39,9 +41,17 @@ fn mintage_with(arguments: &[&str], environment: &[(&str, &str)], stdin: &str) -
         .unwrap();
     // A command that does not read its input may have ended already.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    // A server that was to refuse its start, and runs instead, must not hold up the tests.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
     let output = child.wait_with_output().unwrap();
     Outcome {
-        code: output.status.code().unwrap(),
+        code: output.status.code().expect("the program ends by itself"),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
@@ -241,7 +251,7 @@ fn answer_once(status: &str, body: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let _ = stream.read(&mut [0; 4096]).unwrap();
         let _ = stream.write_all(&[head.as_bytes(), &body].concat());
