@@ -28,7 +28,10 @@ const SECRET: &str = "mint_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
 fn main() -> Result<()> {
     let seconds = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(4);
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(Duration::from_secs(seconds)))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(run(Duration::from_secs(seconds)))
 }
 
 async fn run(duration: Duration) -> Result<()> {
@@ -38,7 +41,8 @@ async fn run(duration: Duration) -> Result<()> {
     println!("|---|---:|---:|---:|");
 
     let get = |path: &str| server.request("GET", path, "", None);
-    let issue = |client: &str| server.request("POST", "/token", "grant_type=client_credentials", Some(client));
+    let issue =
+        |client: &str| server.request("POST", "/token", "grant_type=client_credentials", Some(client));
     let trivial = server.measure("GET /healthz (trivial)", &get("/healthz")?, duration, None).await?;
     for alg in ["HS256", "ES256", "EdDSA", "RS256"] {
         server.measure(&format!("POST /token {alg}"), &issue(alg)?, duration, Some(trivial)).await?;
@@ -67,7 +71,8 @@ struct Server {
 impl Server {
     async fn start() -> Result<Self> {
         let directory = tempfile::tempdir()?;
-        let mut config = "issuer = \"http://127.0.0.1\"\njwt_secret = \"0123456789abcdef0123456789abcdef\"\n".to_owned();
+        let mut config =
+            "issuer = \"http://127.0.0.1\"\njwt_secret = \"0123456789abcdef0123456789abcdef\"\n".to_owned();
         for alg in ["HS256", "ES256", "EdDSA", "RS256"] {
             config += &format!(
                 "[[clients]]\nclient_id = \"{alg}\"\nclient_secret = \"{SECRET}\"\nscope = \"read write\"\n\
@@ -98,8 +103,15 @@ impl Server {
         Ok(server)
     }
 
-    fn request(&self, method: &str, path: &str, body: &str, client: Option<&str>) -> Result<Request<Full<Bytes>>> {
-        let mut request = Request::builder().method(method).uri(path).header("host", self.address.to_string());
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        client: Option<&str>,
+    ) -> Result<Request<Full<Bytes>>> {
+        let mut request =
+            Request::builder().method(method).uri(path).header("host", self.address.to_string());
         if let Some(client) = client {
             use base64::engine::{Engine, general_purpose::STANDARD};
 
@@ -149,14 +161,14 @@ impl Server {
         let load = Load::default();
         let mut tasks = tokio::task::JoinSet::new();
         let message = pb::IssueRequest {
-            client_authentication: Some(pb::issue_request::ClientAuthentication::ClientSecret(pb::ClientSecret {
-                client_id: client.to_owned(),
-                client_secret: SECRET.to_owned(),
-            })),
+            client_authentication: Some(pb::issue_request::ClientAuthentication::ClientSecret(
+                pb::ClientSecret { client_id: client.to_owned(), client_secret: SECRET.to_owned() },
+            )),
             ..Default::default()
         };
         for _ in 0..CONNECTIONS {
-            let channel = tonic::transport::Channel::from_shared(format!("http://{}", self.address))?.connect().await?;
+            let channel =
+                tonic::transport::Channel::from_shared(format!("http://{}", self.address))?.connect().await?;
             let (message, load) = (message.clone(), load.clone());
             tasks.spawn(async move {
                 let mut stub = TokenServiceClient::new(channel);

@@ -8,7 +8,13 @@ mod keys;
 mod ops;
 mod reload;
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, thread};
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    thread,
+};
 
 use tokio::net::TcpListener;
 
@@ -200,13 +206,13 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
     let ops_routes = serve::router(ops::routes(telemetry.metrics().clone(), &readiness), axum::Router::new());
 
     let public = listen("listen", config.listen).await?;
-    let ops = listen("ops_listen", config.ops_listen).await?;
+    let ops = listen_ops(&config).await?;
     let limits = Limits {
         max_connections: config.limits.max_connections,
         max_header_bytes: u32::try_from(config.limits.max_header_bytes).unwrap_or(u32::MAX),
         ..Limits::default()
     };
-    announce(&config, public.local_addr()?, ops.local_addr()?);
+    announce(&config, public.local_addr()?, ops.as_ref().map(TcpListener::local_addr).transpose()?);
     reload::on_hangup(config, core)?;
 
     readiness.set(true);
@@ -219,7 +225,11 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
     tokio::join!(
         leave,
         serve::serve(public, routes, limits.clone(), telemetry.clone(), shutdown.clone()),
-        serve::serve(ops, ops_routes, limits, telemetry, shutdown.clone()),
+        async {
+            if let Some(ops) = ops {
+                serve::serve(ops, ops_routes, limits, telemetry, shutdown.clone()).await;
+            }
+        },
     );
     tracing::info!("stopped");
     Ok(())
@@ -229,12 +239,26 @@ async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListene
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { setting, address, source })
 }
 
+/// The ops listener. A second `--dev` server on one machine does without it rather than not start.
+async fn listen_ops(config: &Config) -> Result<Option<TcpListener>, StartError> {
+    match listen("ops_listen", config.ops_listen).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if config.dev => {
+            tracing::warn!(%error, "--dev: metrics are not served; set MINTAGE_OPS_LISTEN to a free address");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// The one line that is not a log record: where the server is and what it is.
-#[expect(clippy::print_stdout, reason = "the banner is for the person at the terminal")]
-fn announce(config: &Config, listen: SocketAddr, ops: SocketAddr) {
+fn announce(config: &Config, listen: SocketAddr, ops: Option<SocketAddr>) {
     let version = env!("CARGO_PKG_VERSION");
-    println!(
-        "mintage {version} listens on http://{listen} (REST and gRPC) and http://{ops} (ops), issuer {}, store in memory",
+    let ops = ops.map(|ops| format!(" and http://{ops} (ops)")).unwrap_or_default();
+    // A closed stdout is no reason not to serve.
+    let _ = writeln!(
+        io::stdout(),
+        "mintage {version} listens on http://{listen} (REST and gRPC){ops}, issuer {}, store in memory",
         config.issuer
     );
 }
