@@ -22,12 +22,12 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, ConfigErrors, LogFormat},
     grpc,
-    jose::{key_ring::DuplicateKey, verification_key::InvalidKey},
+    jose::{SigningAlgorithm, key_ring::DuplicateKey, verification_key::InvalidKey},
     key_file::KeyFileError,
     oauth::{
         AuthorizationServer, Policy,
         authorization_server::Dependencies,
-        client::{ClientDirectory, secret::SecretVerifier},
+        client::{Client, ClientDirectory, ClientId, secret::SecretVerifier},
         throttle::Rate,
     },
     random::{RandomError, SystemRandom},
@@ -77,6 +77,22 @@ pub enum StartError {
     /// The runtime or its signal handlers could not be set up.
     #[error("the process could not be set up: {0}")]
     Process(#[from] io::Error),
+}
+
+/// Why a reload was refused. The old clients stay in use.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The configuration is not valid.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// Keys are made when the process starts.
+    #[error("{client_id:?} signs with {alg}, for which this process has no key; restart it to make one")]
+    MissingKey {
+        /// The client that would have no key.
+        client_id: ClientId,
+        /// Its algorithm.
+        alg: SigningAlgorithm,
+    },
 }
 
 /// Runs the server until a signal ends it, then returns.
@@ -140,9 +156,15 @@ impl Core {
     /// Reads the configuration again and replaces the clients, or leaves them as they are. Returns how many there are.
     ///
     /// # Errors
-    /// [`ConfigErrors`].
-    pub fn reload(&self, config: &Config) -> Result<usize, ConfigErrors> {
+    /// [`ReloadError`].
+    pub fn reload(&self, config: &Config) -> Result<usize, ReloadError> {
         let clients = config.reload()?.clients(|secret| self.secrets.hash(secret, &SystemRandom))?;
+        if let Some(client) =
+            clients.iter().find(|client| !self.server.can_sign(client.access_token_signing_alg))
+        {
+            let (client_id, alg) = (client.client_id.clone(), client.access_token_signing_alg);
+            return Err(ReloadError::MissingKey { client_id, alg });
+        }
         let count = clients.len();
         self.clients.replace(clients);
         Ok(count)
@@ -170,11 +192,7 @@ impl Core {
 }
 
 /// What an operator must know and might not expect.
-fn warn_about(
-    config: &Config,
-    clients: &[crate::oauth::client::Client],
-    generated: &[crate::jose::SigningAlgorithm],
-) {
+fn warn_about(config: &Config, clients: &[Client], generated: &[SigningAlgorithm]) {
     if config.dev {
         tracing::warn!(
             "--dev: the built-in clients, their secrets and JWT_SECRET are public; never use them in production"
