@@ -2,3 +2,5 @@
 
 pub mod clock;
 pub mod peer;
+pub mod serve;
+pub mod telemetry;

@@ -1,0 +1,239 @@
+//! Around every request: its id, its trace, one log line, its metrics.
+//!
+//! The line is written once the response's head is known, or when the request is given up before that. A gRPC status
+//! that follows a body travels in the trailers, after the line: a handler that fails so reports it by
+//! [`RequestRecord::set_error`]. What is logged is parsed or from a closed set; a path, a query and header values may
+//! hold anything, secrets included, and are never logged.
+
+use std::{
+    future::Future,
+    str,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use tracing::Instrument;
+
+use super::{metrics::Metrics, request::RequestRecord, trace_context::TraceId};
+
+/// Names a request in answers and logs; accepted from the caller when it is 1 to 128 of `A-Z a-z 0-9 . _ -`.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// Observes requests; clones are cheap and share the metrics.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    metrics: Metrics,
+}
+
+impl Telemetry {
+    /// An observer that counts into `metrics`.
+    pub fn new(metrics: Metrics) -> Self {
+        Self { metrics }
+    }
+
+    /// The metrics this observer counts into.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Lets `next` answer `request`, which gets an `Arc<RequestRecord>` among its extensions; the answer gets the
+    /// request id. Logged and counted even when the returned future is dropped before the answer is there.
+    pub async fn observe<B, R, F, Fut>(&self, mut request: Request<B>, next: F) -> Response<R>
+    where
+        F: FnOnce(Request<B>) -> Fut,
+        Fut: Future<Output = Response<R>>,
+    {
+        let record = Arc::new(RequestRecord::new());
+        let request_id = request_id(request.headers());
+        let mut observation = Observation {
+            metrics: &self.metrics,
+            record: Arc::clone(&record),
+            request_id: request_id.clone(),
+            trace_id: trace_id(request.headers()),
+            method: method_name(request.method()),
+            started: Instant::now(),
+            reported: false,
+        };
+        let span = tracing::info_span!(
+            "request",
+            request_id = request_id.to_str().unwrap_or_default(),
+            trace_id = observation.trace_id.as_ref().map(TraceId::as_str),
+        );
+        request.extensions_mut().insert(record);
+
+        let mut response = next(request).instrument(span).await;
+        observation.answered(response.status(), grpc_status(response.headers()));
+        response.headers_mut().insert(REQUEST_ID, request_id);
+        response
+    }
+}
+
+/// A request on its way to being reported.
+struct Observation<'a> {
+    metrics: &'a Metrics,
+    record: Arc<RequestRecord>,
+    request_id: HeaderValue,
+    trace_id: Option<TraceId>,
+    method: &'static str,
+    started: Instant,
+    reported: bool,
+}
+
+impl Observation<'_> {
+    fn answered(&mut self, status: StatusCode, grpc_status: Option<u16>) {
+        self.report(None, Some(status.as_u16()), grpc_status);
+    }
+
+    /// The one log line. `outcome` is what happened if no answer tells it.
+    fn report(&mut self, outcome: Option<&'static str>, status: Option<u16>, grpc_status: Option<u16>) {
+        self.reported = true;
+        let facts = self.record.take();
+        let outcome = outcome.unwrap_or_else(|| outcome_of(status, grpc_status, facts.error));
+        let duration = self.started.elapsed();
+        self.metrics.request(facts.endpoint, facts.grant.unwrap_or_default(), outcome, duration);
+        for alg in facts.issued {
+            self.metrics.token_issued(alg);
+        }
+        // Outside the request's span, which would repeat the two ids.
+        tracing::info!(
+            target: "mintage::request",
+            parent: None,
+            request_id = self.request_id.to_str().unwrap_or_default(),
+            trace_id = self.trace_id.as_ref().map(TraceId::as_str),
+            method = self.method,
+            endpoint = facts.endpoint,
+            client_id = facts.client_id.as_deref(),
+            grant = facts.grant,
+            outcome,
+            error = facts.error,
+            status,
+            grpc_status,
+            duration_us = micros(duration),
+            "request"
+        );
+    }
+}
+
+impl Drop for Observation<'_> {
+    fn drop(&mut self) {
+        if !self.reported {
+            self.report(Some("cancelled"), None, None);
+        }
+    }
+}
+
+/// `ok`, `refused` (the caller's fault) or `failed` (ours).
+fn outcome_of(status: Option<u16>, grpc_status: Option<u16>, error: Option<&str>) -> &'static str {
+    // UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS
+    let grpc_failed = matches!(grpc_status, Some(2 | 4 | 13..=15));
+    let failed_error = matches!(error, Some("server_error" | "temporarily_unavailable"));
+    match status {
+        _ if grpc_failed || failed_error => "failed",
+        Some(500..) => "failed",
+        Some(400..) => "refused",
+        _ if error.is_some() || grpc_status.is_some_and(|code| code != 0) => "refused",
+        _ => "ok",
+    }
+}
+
+/// The caller's request id if it is fit to be logged and sent back, else 128 random bits.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let fit = |value: &&HeaderValue| {
+        (1..=128).contains(&value.len())
+            && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
+    };
+    headers.get(REQUEST_ID).filter(fit).cloned().unwrap_or_else(random_id)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a request id is no secret and no test depends on its value")]
+fn random_id() -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut bytes = [0; 16];
+    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        return HeaderValue::from_static("unnamed");
+    }
+    let mut hex = [0; 32];
+    for (pair, byte) in hex.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    HeaderValue::from_bytes(&hex).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
+}
+
+/// The trace id of the only `traceparent`; two of them are as good as none (W3C Trace Context §4.3).
+fn trace_id(headers: &HeaderMap) -> Option<TraceId> {
+    let mut values = headers.get_all(TRACEPARENT).iter();
+    let only = values.next()?;
+    values.next().is_none().then(|| TraceId::from_traceparent(only.as_bytes())).flatten()
+}
+
+/// The status of a gRPC response without a body, which comes among the headers (gRPC over HTTP/2, Trailers-Only).
+fn grpc_status(headers: &HeaderMap) -> Option<u16> {
+    str::from_utf8(headers.get(GRPC_STATUS)?.as_bytes()).ok()?.parse().ok()
+}
+
+/// A method may be any token; only the registered ones that reach a handler are named.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        _ => "other",
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unfit_request_id_is_replaced() {
+        let id_for = |value: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_bytes(value).unwrap());
+            request_id(&headers)
+        };
+        assert_eq!(id_for(b"a.B_9-z"), "a.B_9-z");
+        assert_eq!(id_for(&[b'a'; 128]).len(), 128);
+        for unfit in [&b""[..], b"a b", b"a\"b", b"\xff", &[b'a'; 129]] {
+            let made = id_for(unfit);
+            assert!(made.len() == 32 && made.as_bytes().iter().all(u8::is_ascii_hexdigit), "{made:?}");
+        }
+        assert_ne!(random_id(), random_id());
+    }
+
+    #[test]
+    fn an_outcome_tells_whose_fault_it_was() {
+        assert_eq!(outcome_of(Some(200), None, None), "ok");
+        assert_eq!(outcome_of(Some(200), Some(0), None), "ok");
+        assert_eq!(outcome_of(Some(304), None, None), "ok");
+        assert_eq!(outcome_of(Some(401), None, Some("invalid_client")), "refused");
+        assert_eq!(outcome_of(Some(200), Some(16), None), "refused");
+        assert_eq!(outcome_of(Some(200), None, Some("invalid_token")), "refused");
+        assert_eq!(outcome_of(Some(503), None, None), "failed");
+        assert_eq!(outcome_of(Some(200), Some(13), None), "failed");
+        assert_eq!(outcome_of(Some(200), None, Some("server_error")), "failed");
+    }
+
+    #[test]
+    fn two_trace_parents_are_none() {
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::from_static("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        headers.append(TRACEPARENT, value.clone());
+        assert!(trace_id(&headers).is_some());
+        headers.append(TRACEPARENT, value);
+        assert!(trace_id(&headers).is_none());
+    }
+}

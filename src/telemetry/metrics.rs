@@ -1,0 +1,218 @@
+//! Every metric of the service: its name, help and labels (Prometheus, in the OpenMetrics 1.0 text form).
+//!
+//! Label values are `'static`: they come from the program, so no caller can create a time series.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Registry, Unit},
+};
+
+/// The media type of what [`Metrics::encode`] returns.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Seconds. The lower half resolves a token minted from memory, the upper half a store that stalls.
+const DURATION_BUCKETS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// The application protocol of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.0 or HTTP/1.1 (RFC 9112).
+    Http1,
+    /// HTTP/2 (RFC 9113).
+    Http2,
+}
+
+/// A handle on the metrics of this process; clones share them.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<EndpointLabel, Histogram, fn() -> Histogram>,
+    issued: Family<AlgLabel, Counter>,
+    http1_connections: Gauge,
+    http2_connections: Gauge,
+    accepted: Counter,
+    accept_errors: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    endpoint: &'static str,
+    grant: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndpointLabel {
+    endpoint: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlgLabel {
+    alg: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProtocolLabel {
+    protocol: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VersionLabel {
+    version: &'static str,
+}
+
+impl Metrics {
+    /// Fresh metrics, all zero, of a process of this `version` that was started at `started`.
+    pub fn new(version: &'static str, started: SystemTime) -> Self {
+        let requests = Family::<RequestLabels, Counter>::default();
+        let durations = Family::new_with_constructor(
+            (|| Histogram::new(DURATION_BUCKETS)) as fn() -> Histogram, //
+        );
+        let issued = Family::<AlgLabel, Counter>::default();
+        let connections = Family::<ProtocolLabel, Gauge>::default();
+        let accepted = Counter::default();
+        let accept_errors = Counter::default();
+        let start_time: Gauge = Gauge::default();
+        let since_epoch = started.duration_since(UNIX_EPOCH).unwrap_or_default();
+        start_time.set(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX));
+
+        let mut registry = Registry::default();
+        registry.register("mintage_requests", "Requests answered", requests.clone());
+        registry.register_with_unit(
+            "mintage_request_duration",
+            "Time from a request's head to its response's head",
+            Unit::Seconds,
+            durations.clone(),
+        );
+        registry.register("mintage_tokens_issued", "Access tokens issued", issued.clone());
+        registry.register("mintage_connections", "Open connections", connections.clone());
+        registry.register("mintage_connections_accepted", "Connections accepted", accepted.clone());
+        registry.register("mintage_accept_errors", "Failures to accept a connection", accept_errors.clone());
+        registry.register("mintage_build", "The running version", Info::new(VersionLabel { version }));
+        registry.register_with_unit(
+            "process_start_time",
+            "Start of the process since the epoch",
+            Unit::Seconds,
+            start_time,
+        );
+
+        let gauge = |protocol| connections.get_or_create_owned(&ProtocolLabel { protocol });
+        Self(Arc::new(Inner {
+            registry,
+            requests,
+            durations,
+            issued,
+            http1_connections: gauge("http1"),
+            http2_connections: gauge("http2"),
+            accepted,
+            accept_errors,
+        }))
+    }
+
+    /// Counts a request and the time it took. `grant` is empty where there is none.
+    pub fn request(
+        &self,
+        endpoint: &'static str,
+        grant: &'static str,
+        outcome: &'static str,
+        duration: Duration,
+    ) {
+        self.0.requests.get_or_create(&RequestLabels { endpoint, grant, outcome }).inc();
+        self.0.durations.get_or_create(&EndpointLabel { endpoint }).observe(duration.as_secs_f64());
+    }
+
+    /// Counts an access token signed with `alg`.
+    pub fn token_issued(&self, alg: &'static str) {
+        self.0.issued.get_or_create(&AlgLabel { alg }).inc();
+    }
+
+    /// Counts an accepted connection.
+    pub fn connection_accepted(&self) {
+        self.0.accepted.inc();
+    }
+
+    /// Counts a failure to accept a connection.
+    pub fn accept_error(&self) {
+        self.0.accept_errors.inc();
+    }
+
+    /// Counts a connection as open until the guard is dropped.
+    pub fn connection_open(&self, protocol: Protocol) -> OpenConnection {
+        let gauge = match protocol {
+            Protocol::Http1 => &self.0.http1_connections,
+            Protocol::Http2 => &self.0.http2_connections,
+        };
+        gauge.inc();
+        OpenConnection(gauge.clone())
+    }
+
+    /// All metrics as text of [`CONTENT_TYPE`].
+    ///
+    /// # Errors
+    ///
+    /// Only when a metric cannot be formatted, which is a defect of this module.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.0.registry)?;
+        Ok(text)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// One open connection, as long as it lives.
+#[derive(Debug)]
+pub struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Metrics, Protocol, UNIX_EPOCH};
+
+    #[test]
+    fn every_metric_has_its_published_name() {
+        let metrics = Metrics::new("1.2.3", UNIX_EPOCH + Duration::from_secs(7));
+        metrics.request("token", "client_credentials", "ok", Duration::from_micros(150));
+        metrics.token_issued("RS256");
+        metrics.connection_accepted();
+        metrics.accept_error();
+        let open = metrics.connection_open(Protocol::Http2);
+        let text = metrics.encode().unwrap();
+        for line in [
+            r#"mintage_requests_total{endpoint="token",grant="client_credentials",outcome="ok"} 1"#,
+            r#"mintage_request_duration_seconds_bucket{le="0.0001",endpoint="token"} 0"#,
+            r#"mintage_request_duration_seconds_bucket{le="0.00025",endpoint="token"} 1"#,
+            r#"mintage_tokens_issued_total{alg="RS256"} 1"#,
+            r#"mintage_connections{protocol="http1"} 0"#,
+            r#"mintage_connections{protocol="http2"} 1"#,
+            "mintage_connections_accepted_total 1",
+            "mintage_accept_errors_total 1",
+            r#"mintage_build_info{version="1.2.3"} 1"#,
+            "process_start_time_seconds 7",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing:\n{text}");
+        }
+        drop(open);
+        assert!(metrics.encode().unwrap().contains(r#"mintage_connections{protocol="http2"} 0"#));
+    }
+}
