@@ -1,0 +1,147 @@
+//! The accept loop: it outlives every error and every connection.
+
+use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use super::{connection::Connections, edge::Edge, limits::Limits, router::Routes, shutdown::Shutdown};
+use crate::{
+    peer::Peer,
+    telemetry::{Metrics, Telemetry},
+};
+
+/// A pause after an accept error, long enough not to spin and short beside what a caller waits for.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The least time between two log lines about accept errors.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Serves `routes` on `listener` until `shutdown` drains and every connection is done, for at most
+/// [`Limits::drain`]. Returns how many connections had to be dropped.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Routes,
+    limits: Limits,
+    telemetry: Telemetry,
+    shutdown: Shutdown,
+) -> usize {
+    let drain = limits.drain;
+    let metrics = telemetry.metrics().clone();
+    let permits = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
+    let edge = Edge::new(routes, telemetry, limits.request);
+    let mut open = Open {
+        connections: Arc::new(Connections::new(edge, limits, shutdown.clone())),
+        metrics: metrics.clone(),
+        tasks: JoinSet::new(),
+        accepted: 0,
+    };
+    let mut errors = AcceptErrors { metrics, last_logged: None, unlogged: 0 };
+
+    while let Some(permit) = or_draining(&shutdown, Arc::clone(&permits).acquire_owned()).await {
+        // The semaphore is never closed.
+        let Ok(permit) = permit else { break };
+        match or_draining(&shutdown, listener.accept()).await {
+            Some(Ok((stream, address))) => open.spawn(stream, address, permit),
+            Some(Err(error)) => errors.outlive(&error).await,
+            None => break,
+        }
+    }
+
+    // Peers in the backlog believe that they are connected: they are served, not reset.
+    while let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
+        match poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
+            Poll::Ready(Ok((stream, address))) => open.spawn(stream, address, permit),
+            Poll::Ready(Err(_)) | Poll::Pending => break,
+        }
+    }
+    drop(listener);
+    open.drain(drain, &shutdown).await
+}
+
+/// The output of `future`, or `None` once the service drains.
+async fn or_draining<F: Future>(shutdown: &Shutdown, future: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        () = shutdown.draining() => None,
+        output = future => Some(output),
+    }
+}
+
+/// The connections of a listener.
+struct Open {
+    connections: Arc<Connections>,
+    metrics: Metrics,
+    tasks: JoinSet<()>,
+    accepted: u64,
+}
+
+impl Open {
+    fn spawn(&mut self, stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            report_panic(ended);
+        }
+        self.metrics.connection_accepted();
+        self.accepted += 1;
+        let number = self.accepted;
+        let connections = Arc::clone(&self.connections);
+        self.tasks.spawn(async move {
+            // Nagle's algorithm would hold back the second small write of a gRPC answer for 40 ms. The option
+            // cannot be set on a connection that is already gone, which the first read finds out.
+            let _ = stream.set_nodelay(true);
+            connections.drive(stream, Peer { address }, number).await;
+            drop(permit);
+        });
+    }
+
+    async fn drain(mut self, limit: Duration, shutdown: &Shutdown) -> usize {
+        tokio::select! {
+            () = async { while let Some(ended) = self.tasks.join_next().await { report_panic(ended) } } => {}
+            () = sleep(limit) => {}
+            () = shutdown.forced() => {}
+        }
+        let dropped = self.tasks.len();
+        if dropped > 0 {
+            tracing::warn!(dropped, "connections were dropped while draining");
+        }
+        self.tasks.shutdown().await;
+        dropped
+    }
+}
+
+fn report_panic(ended: Result<(), tokio::task::JoinError>) {
+    if ended.is_err_and(|error| error.is_panic()) {
+        tracing::error!("a connection's task panicked");
+    }
+}
+
+/// Failures to accept: of one peer (it reset the connection first) or of the host (descriptors, memory).
+struct AcceptErrors {
+    metrics: Metrics,
+    last_logged: Option<Instant>,
+    unlogged: u64,
+}
+
+impl AcceptErrors {
+    async fn outlive(&mut self, error: &io::Error) {
+        self.metrics.accept_error();
+        if self.last_logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            tracing::warn!(%error, unlogged = self.unlogged, "a connection could not be accepted");
+            self.last_logged = Some(Instant::now());
+            self.unlogged = 0;
+        } else {
+            self.unlogged += 1;
+        }
+        let of_the_peer = matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+        );
+        if !of_the_peer {
+            sleep(PAUSE).await;
+        }
+    }
+}

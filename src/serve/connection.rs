@@ -1,0 +1,221 @@
+//! One connection, from its first byte to its end.
+//!
+//! The protocol is told by the first bytes before hyper sees any: the detection built into hyper-util has no deadline,
+//! so silence, a single `P` or half a preface would hold a connection for ever. From then on a connection ends by
+//! itself, or because it is idle, old, stalled, or the listener drains.
+
+use std::{future::Future, io, pin::Pin, pin::pin, sync::Arc, time::Duration};
+
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use super::{
+    activity::Activity,
+    edge::{Edge, EdgeService},
+    limits::Limits,
+    shutdown::Shutdown,
+    socket::Socket,
+};
+use crate::{peer::Peer, telemetry::Protocol};
+
+/// What an HTTP/2 client sends first (RFC 9113 §3.4). No HTTP/1 request begins so.
+pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a connection without a byte may hold up the draining of the listener.
+const SILENT_GRACE: Duration = Duration::from_millis(500);
+
+/// What the connections of a listener have in common.
+pub(super) struct Connections {
+    edge: Arc<Edge>,
+    limits: Limits,
+    shutdown: Shutdown,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+impl Connections {
+    pub(super) fn new(edge: Edge, limits: Limits, shutdown: Shutdown) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            .timer(TokioTimer::new())
+            .header_read_timeout(None) // see `socket`
+            .max_header_size(usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX))
+            .max_buf_size(64 * 1024);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_header_list_size(limits.max_header_bytes)
+            .max_concurrent_streams(limits.max_concurrent_streams)
+            .max_local_error_reset_streams(limits.max_local_resets)
+            .max_pending_accept_reset_streams(limits.max_pending_accept_resets)
+            .keep_alive_interval(limits.ping_interval)
+            .keep_alive_timeout(limits.ping_timeout)
+            // A request is at most 64 KiB, so that one stream's window holds it; the connection's bounds the sum.
+            .initial_stream_window_size(64 * 1024)
+            .initial_connection_window_size(256 * 1024)
+            .max_send_buf_size(64 * 1024);
+        Self { edge: Arc::new(edge), limits, shutdown, http1, http2 }
+    }
+
+    /// Serves connection `number` until it ends.
+    pub(super) async fn drive<S>(&self, mut stream: S, peer: Peer, number: u64)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let activity = Activity::new();
+        let opening = tokio::select! {
+            opening = timeout(self.limits.first_byte, Opening::read(&mut stream)) => opening,
+            () = self.drained_in_silence() => return,
+        };
+        let Ok(Ok(opening)) = opening else {
+            tracing::debug!(peer = %peer.address, "closed: no request line and no preface");
+            return;
+        };
+
+        let _open = self.edge.telemetry().metrics().connection_open(opening.protocol);
+        let service = EdgeService::new(Arc::clone(&self.edge), peer, Arc::clone(&activity));
+        let head = (opening.protocol == Protocol::Http1).then_some(self.limits.header);
+        let socket = Socket::new(stream, &opening, Arc::clone(&activity), head, self.limits.write_stall);
+        let io = TokioIo::new(socket);
+        let ended = match opening.protocol {
+            Protocol::Http1 => {
+                let connection = self.http1.serve_connection(io, service);
+                self.supervise(connection, &activity, number, self.limits.http1_idle).await
+            }
+            Protocol::Http2 => {
+                let connection = self.http2.serve_connection(io, service);
+                self.supervise(connection, &activity, number, self.limits.http2_idle).await
+            }
+        };
+        if let Err(reason) = ended {
+            tracing::debug!(peer = %peer.address, %reason, "closed");
+        }
+    }
+
+    async fn drained_in_silence(&self) {
+        self.shutdown.draining().await;
+        sleep(SILENT_GRACE).await;
+    }
+
+    /// Drives `connection` until it ends or has to be dropped.
+    async fn supervise<C: Graceful>(
+        &self,
+        connection: C,
+        activity: &Activity,
+        number: u64,
+        idle: Duration,
+    ) -> Result<(), End> {
+        let limits = &self.limits;
+        let retires = activity.opened() + limits.age_of(number);
+        // Deadlines only ever move away while the timer runs, but for a stall: it is looked for this often.
+        let nap = limits.write_stall.min(idle);
+        let mut connection = pin!(connection);
+        let mut draining = pin!(self.shutdown.draining());
+        let mut timer = pin!(sleep_until(retires.min(Instant::now() + nap)));
+        let mut finishing = false;
+        let mut overdue: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return ended.map_err(End::Protocol),
+                // The listener itself drops what is left once it has drained for long enough.
+                () = draining.as_mut(), if !finishing => {
+                    finishing = true;
+                    connection.as_mut().finish();
+                }
+                () = timer.as_mut() => {
+                    let now = Instant::now();
+                    let stalls = activity.stalled_since().map(|since| since + limits.write_stall);
+                    if stalls.is_some_and(|at| at <= now) {
+                        return Err(End::Stalled);
+                    }
+                    if overdue.is_some_and(|at| at <= now) {
+                        return Err(End::Overdue);
+                    }
+                    let retires = activity.idle_since().map_or(retires, |since| retires.min(since + idle));
+                    if retires <= now && !finishing {
+                        finishing = true;
+                        overdue = Some(now + limits.drain);
+                        connection.as_mut().finish();
+                    }
+                    let next = if finishing { overdue } else { Some(retires) };
+                    let next = [next, stalls].into_iter().flatten().fold(now + nap, Instant::min);
+                    timer.as_mut().reset(next);
+                }
+            }
+        }
+    }
+}
+
+/// Why a connection was dropped.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("{0}")]
+    Protocol(hyper::Error),
+    #[error("the peer takes nothing of its answers")]
+    Stalled,
+    #[error("requests did not finish in time")]
+    Overdue,
+}
+
+/// A connection that can be asked to finish what it has begun and take on nothing new.
+trait Graceful: Future<Output = hyper::Result<()>> {
+    fn finish(self: Pin<&mut Self>);
+}
+
+impl<I> Graceful for http1::Connection<I, EdgeService>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I> Graceful for http2::Connection<I, EdgeService, TokioExecutor>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// The first bytes of a connection and what they tell.
+pub(super) struct Opening {
+    pub(super) bytes: [u8; PREFACE.len()],
+    pub(super) length: usize,
+    pub(super) protocol: Protocol,
+    /// When the first byte was there.
+    pub(super) began: Instant,
+}
+
+impl Opening {
+    /// Reads until `stream` is known to open with the HTTP/2 preface or with anything else.
+    ///
+    /// # Errors
+    ///
+    /// Whatever a read gives, and `UnexpectedEof` when the stream ends first.
+    async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Self> {
+        let mut bytes = [0; PREFACE.len()];
+        let mut length = stream.read(&mut bytes).await?;
+        let began = Instant::now();
+        while length > 0 && PREFACE.starts_with(&bytes[..length]) {
+            if length == PREFACE.len() {
+                return Ok(Self { bytes, length, protocol: Protocol::Http2, began });
+            }
+            match stream.read(&mut bytes[length..]).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                more => length += more,
+            }
+        }
+        match length {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(Self { bytes, length, protocol: Protocol::Http1, began }),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What happens to every request, in this order: its peer is noted, it is observed, it gets a deadline, and a panic
+//! of its handler stays its own.
+
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::{
+    activity::{Activity, TrackedBody},
+    refusal::{FRAMED_TWICE, Form, HANDLER_PANICKED, REQUEST_TIMED_OUT},
+    router::Routes,
+};
+use crate::{
+    peer::Peer,
+    telemetry::{RequestRecord, Telemetry},
+};
+
+/// The way to the routes, shared by all connections of a listener.
+pub(super) struct Edge {
+    routes: Routes,
+    telemetry: Telemetry,
+    request: Duration,
+}
+
+impl Edge {
+    /// `request` bounds the time from a request's head to its answer's.
+    pub(super) fn new(routes: Routes, telemetry: Telemetry, request: Duration) -> Self {
+        Self { routes, telemetry, request }
+    }
+
+    pub(super) fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// `has_length` tells of a `Content-Length` that hyper may have removed.
+    async fn answer(&self, request: Request<Body>, has_length: bool) -> Response<Body> {
+        let form = Form::of(request.headers());
+        let record = request.extensions().get::<Arc<RequestRecord>>().cloned();
+        let limit = grpc_timeout(request.headers()).map_or(self.request, |asked| asked.min(self.request));
+        let is_http1 = request.version() <= Version::HTTP_11;
+        // RFC 9112 §6.1: a chunked request that has a length as well is how a second one is smuggled past a proxy. It is
+        // refused where it is noticed, and in any case no connection is used again after a chunked request.
+        let mut close = is_http1 && request.headers().contains_key(header::TRANSFER_ENCODING);
+
+        let answer = if close && has_length {
+            Err(FRAMED_TWICE)
+        } else {
+            match timeout(limit, isolate(self.routes.answer(request))).await {
+                Ok(Ok(response)) => Ok(response),
+                Ok(Err(Panicked)) => Err(HANDLER_PANICKED),
+                Err(_) => Err(REQUEST_TIMED_OUT),
+            }
+        };
+        let mut response = answer.unwrap_or_else(|refusal| {
+            if let Some(record) = record {
+                record.set_error(refusal.error);
+            }
+            // The rest of the request may be on its way still.
+            close = is_http1;
+            refusal.answer(form)
+        });
+        if close {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// The [`Edge`] as one connection sees it.
+pub(super) struct EdgeService {
+    edge: Arc<Edge>,
+    peer: Peer,
+    activity: Arc<Activity>,
+}
+
+impl EdgeService {
+    pub(super) fn new(edge: Arc<Edge>, peer: Peer, activity: Arc<Activity>) -> Self {
+        Self { edge, peer, activity }
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for EdgeService {
+    type Response = Response<TrackedBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let has_length = self.activity.has_length();
+        let in_flight = self.activity.begin();
+        let edge = Arc::clone(&self.edge);
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.peer);
+        Box::pin(async move {
+            let response = edge.telemetry.observe(request, |request| edge.answer(request, has_length)).await;
+            Ok(response.map(|body| TrackedBody::new(body, in_flight)))
+        })
+    }
+}
+
+struct Panicked;
+
+/// The output of `future`, or word that it panicked. What it shares with other requests must bear that: locks here
+/// guard single assignments.
+async fn isolate<F: Future>(future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(_) => {
+            // The payload may quote the request; the panic hook has told where it happened.
+            tracing::error!("a handler panicked");
+            Poll::Ready(Err(Panicked))
+        }
+    })
+    .await
+}
+
+/// The deadline a gRPC caller asks for: at most eight digits and a unit (gRPC over HTTP/2, Timeout). A malformed one
+/// is as good as none; our own bound holds in any case.
+fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let (unit, digits) = headers.get("grpc-timeout")?.as_bytes().split_last()?;
+    if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
+    match unit {
+        b'H' => Some(Duration::from_secs(value * 3600)),
+        b'M' => Some(Duration::from_secs(value * 60)),
+        b'S' => Some(Duration::from_secs(value)),
+        b'm' => Some(Duration::from_millis(value)),
+        b'u' => Some(Duration::from_micros(value)),
+        b'n' => Some(Duration::from_nanos(value)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, HeaderMap, grpc_timeout};
+
+    fn parse(value: &str) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-timeout", value.parse().unwrap());
+        grpc_timeout(&headers)
+    }
+
+    #[test]
+    fn a_grpc_timeout_is_digits_and_a_unit() {
+        assert_eq!(parse("1m"), Some(Duration::from_millis(1)));
+        assert_eq!(parse("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(parse("0n"), Some(Duration::ZERO));
+        for malformed in ["", "m", "1", "1s", "-1S", "1 S", "123456789m", "1.5S"] {
+            assert_eq!(parse(malformed), None, "{malformed:?}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Answers given before any handler is reached, in the form the caller understands: JSON with the members of
+//! RFC 6749 §5.2, or a gRPC status without a body (gRPC over HTTP/2, Trailers-Only).
+
+use std::collections::HashMap;
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use tonic::{Code, Status, metadata::MetadataMap};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// What the caller speaks, told by the request's content type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// REST, and whatever is not gRPC.
+    Json,
+    /// gRPC over HTTP/2.
+    Grpc,
+    /// gRPC-Web, binary or text; the content type of its answers.
+    GrpcWeb(&'static str),
+    /// Some other content type that starts like gRPC's.
+    Unsupported,
+}
+
+impl Form {
+    /// Media types are compared without case and parameters (RFC 9110 §8.3.1).
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let Some(value) = headers.get(header::CONTENT_TYPE) else { return Self::Json };
+        let essence = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+        let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
+        let prefix = b"application/grpc";
+        if essence.len() < prefix.len() || !essence[..prefix.len()].eq_ignore_ascii_case(prefix) {
+            Self::Json
+        } else if is("application/grpc") || is("application/grpc+proto") {
+            Self::Grpc
+        } else if is("application/grpc-web") || is("application/grpc-web+proto") {
+            Self::GrpcWeb("application/grpc-web+proto")
+        } else if is("application/grpc-web-text") || is("application/grpc-web-text+proto") {
+            Self::GrpcWeb("application/grpc-web-text+proto")
+        } else {
+            Self::Unsupported
+        }
+    }
+}
+
+/// One way to be refused.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    code: Code,
+    /// The `error` member; no OAuth registry entry but for `server_error`, as no OAuth endpoint was reached.
+    pub(super) error: &'static str,
+    description: &'static str,
+}
+
+/// No route has this path.
+pub(super) const NOT_FOUND: Refusal = Refusal {
+    status: StatusCode::NOT_FOUND,
+    code: Code::Unimplemented,
+    error: "not_found",
+    description: "nothing is served at this path",
+};
+
+/// A gRPC route was called by other means.
+pub(super) const NOT_GRPC: Refusal = Refusal {
+    status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    code: Code::Unimplemented,
+    error: "unsupported_media_type",
+    description: "this path serves gRPC: application/grpc or application/grpc-web",
+};
+
+/// gRPC needs HTTP/2.
+pub(super) const GRPC_OVER_HTTP1: Refusal = Refusal {
+    status: StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+    code: Code::Internal,
+    error: "http_version_not_supported",
+    description: "gRPC needs HTTP/2; gRPC-Web and REST are served over HTTP/1.1",
+};
+
+/// gRPC has one method.
+pub(super) const GRPC_NOT_POST: Refusal = Refusal {
+    status: StatusCode::METHOD_NOT_ALLOWED,
+    code: Code::Internal,
+    error: "method_not_allowed",
+    description: "a gRPC call is a POST",
+};
+
+/// Both ways to tell a body's end (RFC 9112 §6.1).
+pub(super) const FRAMED_TWICE: Refusal = Refusal {
+    status: StatusCode::BAD_REQUEST,
+    code: Code::Internal,
+    error: "invalid_request",
+    description: "a request has a Content-Length or a Transfer-Encoding, never both",
+};
+
+/// The answer was not ready in time, be it for a slow body or a slow store.
+pub(super) const REQUEST_TIMED_OUT: Refusal = Refusal {
+    status: StatusCode::REQUEST_TIMEOUT,
+    code: Code::DeadlineExceeded,
+    error: "request_timeout",
+    description: "the request was not complete or not answered in time",
+};
+
+/// A defect of ours.
+pub(super) const HANDLER_PANICKED: Refusal = Refusal {
+    status: StatusCode::INTERNAL_SERVER_ERROR,
+    code: Code::Internal,
+    error: "server_error",
+    description: "the server failed to answer this request",
+};
+
+impl Refusal {
+    /// The refusal in the caller's form.
+    pub(super) fn answer(self, form: Form) -> Response<Body> {
+        match form {
+            Form::Json | Form::Unsupported => self.json(),
+            Form::Grpc => self.grpc(),
+            Form::GrpcWeb(content_type) => {
+                let mut response = self.grpc();
+                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+                response
+            }
+        }
+    }
+
+    /// The refusal as JSON, whatever the caller speaks: it spoke wrongly.
+    pub(super) fn json(self) -> Response<Body> {
+        let Self { status, error, description, .. } = self;
+        // Both texts are ours and need no escaping.
+        let body = format!(r#"{{"error":"{error}","error_description":"{description}"}}"#);
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        response
+    }
+
+    fn grpc(self) -> Response<Body> {
+        let mut metadata = MetadataMap::new();
+        let mut info = HashMap::new();
+        if self.error == "server_error" {
+            metadata.insert("oauth-error", tonic::metadata::MetadataValue::from_static("server_error"));
+            info.insert("oauth_error".to_owned(), self.error.to_owned());
+        }
+        let details = ErrorDetails::with_error_info(self.error.to_ascii_uppercase(), "mintage", info);
+        Status::with_error_details_and_metadata(self.code, self.description, details, metadata).into_http()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Form, HeaderMap, header};
+
+    #[test]
+    fn the_form_is_told_by_the_media_type() {
+        let form = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, value.parse().unwrap());
+            Form::of(&headers)
+        };
+        assert_eq!(Form::of(&HeaderMap::new()), Form::Json);
+        for json in ["application/json", "application/x-www-form-urlencoded", "application/grp", "", ";"] {
+            assert_eq!(form(json), Form::Json, "{json}");
+        }
+        for grpc in ["application/grpc", "Application/gRPC+proto", "application/grpc;charset=x"] {
+            assert_eq!(form(grpc), Form::Grpc, "{grpc}");
+        }
+        assert_eq!(form("application/grpc-web"), Form::GrpcWeb("application/grpc-web+proto"));
+        assert_eq!(form("application/grpc-web-text"), Form::GrpcWeb("application/grpc-web-text+proto"));
+        for unsupported in ["application/grpc+json", "application/grpc-web+json", "application/grpcx"] {
+            assert_eq!(form(unsupported), Form::Unsupported, "{unsupported}");
+        }
+    }
+}

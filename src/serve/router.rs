@@ -1,0 +1,51 @@
+//! REST or gRPC, told by the content type; the one answer when neither knows the path.
+//!
+//! A caller that speaks gRPC gets a gRPC status and any other caller gets JSON, so that a client which probes for a
+//! document it may not find sees a 404, never a `200` with `grpc-status`.
+
+use axum::{Router, body::Body, middleware};
+use http::{Method, Request, Response, Version};
+use tonic_web::GrpcWebLayer;
+use tower::ServiceExt;
+
+use super::refusal::{Form, GRPC_NOT_POST, GRPC_OVER_HTTP1, NOT_FOUND, NOT_GRPC};
+
+/// Everything that one listener serves.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    rest: Router,
+    grpc: Router,
+    /// The same services behind gRPC-Web, apart from `grpc` so that plain gRPC does not pay for the translation.
+    grpc_web: Router,
+}
+
+/// Joins the REST routes with the gRPC services (of `tonic::service::Routes::into_axum_router`). Fallbacks of either
+/// are dropped: the one fallback is here.
+pub fn router(rest: Router, grpc: Router) -> Routes {
+    let grpc = grpc.reset_fallback();
+    let not_grpc =
+        grpc.clone().layer(middleware::from_fn(async |_: axum::extract::Request, _| NOT_GRPC.json()));
+    let unimplemented = async |request: Request<Body>| NOT_FOUND.answer(Form::of(request.headers()));
+    Routes {
+        rest: rest.reset_fallback().merge(not_grpc.reset_fallback()).fallback(async || NOT_FOUND.json()),
+        grpc_web: grpc.clone().layer(GrpcWebLayer::new()).reset_fallback().fallback(unimplemented),
+        grpc: grpc.fallback(unimplemented),
+    }
+}
+
+impl Routes {
+    pub(super) async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let routes = match Form::of(request.headers()) {
+            Form::Json => &self.rest,
+            Form::Unsupported => return NOT_GRPC.json(),
+            Form::Grpc if request.version() < Version::HTTP_2 => return GRPC_OVER_HTTP1.json(),
+            Form::Grpc | Form::GrpcWeb(_) if request.method() != Method::POST => return GRPC_NOT_POST.json(),
+            Form::Grpc => &self.grpc,
+            Form::GrpcWeb(_) => &self.grpc_web,
+        };
+        match routes.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The end of the service: running, then draining, then forced.
+//!
+//! The first SIGTERM or SIGINT drains: readiness goes off, listeners close, connections finish what they have begun.
+//! A second signal forces: everything still open is dropped at once. Either way the process ends well (exit code 0).
+
+use std::io;
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
+
+/// How far the end has come; it never goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Requests are welcome.
+    Running,
+    /// What has begun is finished; nothing new is taken on.
+    Draining,
+    /// Nothing is waited for.
+    Forced,
+}
+
+/// A handle on the end of the service; clones share it.
+#[derive(Clone, Debug)]
+pub struct Shutdown(watch::Sender<Phase>);
+
+impl Shutdown {
+    /// A service that is running.
+    pub fn new() -> Self {
+        Self(watch::Sender::new(Phase::Running))
+    }
+
+    /// How far the end has come.
+    pub fn phase(&self) -> Phase {
+        *self.0.borrow()
+    }
+
+    /// Whether the service is no longer ready for requests.
+    pub fn is_draining(&self) -> bool {
+        self.phase() >= Phase::Draining
+    }
+
+    /// Asks for a graceful end.
+    pub fn drain(&self) {
+        self.advance(Phase::Draining);
+    }
+
+    /// Asks for an immediate end.
+    pub fn force(&self) {
+        self.advance(Phase::Forced);
+    }
+
+    /// Waits until the service drains or is forced to end; at once if it is.
+    pub async fn draining(&self) {
+        self.reached(Phase::Draining).await;
+    }
+
+    /// Waits until the service is forced to end; at once if it is.
+    pub async fn forced(&self) {
+        self.reached(Phase::Forced).await;
+    }
+
+    /// From now on, in the background, the first SIGTERM or SIGINT drains and the second forces.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses a signal handler.
+    pub fn on_signals(&self) -> io::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let shutdown = self.clone();
+        tokio::spawn(async move {
+            let name = either(&mut terminate, &mut interrupt).await;
+            tracing::info!(signal = name, "draining; a second signal ends at once");
+            shutdown.drain();
+            let name = either(&mut terminate, &mut interrupt).await;
+            tracing::warn!(signal = name, "ending at once");
+            shutdown.force();
+        });
+        Ok(())
+    }
+
+    fn advance(&self, to: Phase) {
+        self.0.send_if_modified(|phase| {
+            let later = to > *phase;
+            *phase = to.max(*phase);
+            later
+        });
+    }
+
+    async fn reached(&self, phase: Phase) {
+        // An error means that every sender is gone, but `self` is one.
+        let _ = self.0.subscribe().wait_for(|now| *now >= phase).await;
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Phase, Shutdown};
+
+    #[tokio::test]
+    async fn phases_only_advance() {
+        let shutdown = Shutdown::new();
+        assert!(!shutdown.is_draining());
+        shutdown.drain();
+        shutdown.draining().await;
+        assert!(shutdown.is_draining());
+        shutdown.force();
+        shutdown.drain();
+        shutdown.forced().await;
+        assert_eq!(shutdown.phase(), Phase::Forced);
+    }
+}

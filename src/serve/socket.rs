@@ -1,0 +1,196 @@
+//! The byte stream under hyper, with two deadlines of its own.
+//!
+//! - *Head*: an HTTP/1 head must be complete within a time from its first byte. hyper's `header_read_timeout` also
+//!   runs while a kept-alive connection is idle, which is allowed to take far longer.
+//! - *Write stall*: a peer that takes no byte for a time loses the connection. hyper waits for ever.
+//!
+//! Both end as an `io::ErrorKind::TimedOut` of the read or write, so that hyper tears the connection down.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::{
+    activity::Activity,
+    connection::{Opening, PREFACE},
+    length_field::LengthField,
+};
+
+/// A stream that first gives back the bytes that were read to tell its protocol.
+pub(super) struct Socket<S> {
+    stream: S,
+    opening: [u8; PREFACE.len()],
+    /// What of `opening` is not yet given back.
+    left: std::ops::Range<usize>,
+    activity: Arc<Activity>,
+    head: Option<Head>,
+    write_stall: Duration,
+    stall: Deadline,
+}
+
+/// The HTTP/1 head that is being read.
+struct Head {
+    limit: Duration,
+    deadline: Deadline,
+    requests_seen: u64,
+    length_field: LengthField,
+}
+
+impl<S> Socket<S> {
+    /// `header` bounds each request's head; without it heads are not timed.
+    pub(super) fn new(
+        stream: S,
+        opening: &Opening,
+        activity: Arc<Activity>,
+        header: Option<Duration>,
+        write_stall: Duration,
+    ) -> Self {
+        let head = header.map(|limit| {
+            let mut deadline = Deadline::default();
+            deadline.set(opening.began + limit);
+            let mut length_field = LengthField::default();
+            length_field.feed(&opening.bytes[..opening.length]);
+            Head { limit, deadline, requests_seen: 0, length_field }
+        });
+        Self {
+            stream,
+            opening: opening.bytes,
+            left: 0..opening.length,
+            activity,
+            head,
+            write_stall,
+            stall: Deadline::default(),
+        }
+    }
+
+    /// Passes on the outcome of a write, or an error once writes have been pending for too long.
+    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stall.clear();
+        } else {
+            if !self.stall.is_set() {
+                self.stall.set(Instant::now() + self.write_stall);
+            }
+            if self.stall.poll(cx) {
+                return Poll::Ready(Err(timed_out("the peer does not read")));
+            }
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.left.is_empty() {
+            let length = this.left.len().min(buf.remaining());
+            buf.put_slice(&this.opening[this.left.start..this.left.start + length]);
+            this.left.start += length;
+            return Poll::Ready(Ok(()));
+        }
+
+        let before = buf.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let Some(head) = &mut this.head else { return read };
+
+        if head.requests_seen != this.activity.requests() {
+            head.requests_seen = this.activity.requests();
+            head.deadline.clear();
+            head.length_field = LengthField::default();
+        }
+        if this.activity.is_busy() {
+            return read;
+        }
+        head.length_field.feed(&buf.filled()[before..]);
+        this.activity.set_has_length(head.length_field.found());
+        if head.deadline.is_set() {
+            // Asked on every read, not only on a pending one: a peer may drip faster than we poll.
+            if head.deadline.poll(cx) {
+                return Poll::Ready(Err(timed_out("the request's head is late")));
+            }
+        } else if buf.filled().len() > before {
+            head.deadline.set(Instant::now() + head.limit);
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        // The flush of a plain socket is always ready and says nothing about pending writes.
+        if flushed.is_pending() { self.watch(cx, flushed) } else { flushed }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.watch(cx, shut)
+    }
+}
+
+/// A timer that costs nothing until it is waited for.
+#[derive(Default)]
+struct Deadline {
+    at: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Deadline {
+    fn is_set(&self) -> bool {
+        self.at.is_some()
+    }
+
+    fn set(&mut self, at: Instant) {
+        self.at = Some(at);
+    }
+
+    fn clear(&mut self) {
+        self.at = None;
+    }
+
+    /// Whether the deadline has passed; if it is set and has not, the task is woken when it does.
+    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(at) = self.at else { return false };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if sleep.deadline() != at {
+            sleep.as_mut().reset(at);
+        }
+        sleep.as_mut().poll(cx).is_ready()
+    }
+}
+
+fn timed_out(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, reason)
+}
