@@ -35,7 +35,7 @@ async fn a_connection_that_never_tells_its_protocol_is_closed() {
 // V-50
 #[tokio::test]
 async fn a_dripped_head_is_cut_off() {
-    let server = Server::start(quick()).await;
+    let server = Server::start(Limits { http1_idle: Duration::from_secs(60), ..quick() }).await;
     for start in ["G", "P", "GET /hello HTTP/1.1\r\nx: "] {
         let mut raw = Raw::connect(server.address).await;
         raw.send(start).await;
@@ -143,7 +143,7 @@ async fn a_callers_own_deadline_is_honoured() {
 // F-22
 #[tokio::test]
 async fn a_peer_that_does_not_read_its_socket_is_dropped() {
-    let server = Server::start(quick()).await;
+    let server = Server::start(Limits { http1_idle: Duration::from_secs(60), ..quick() }).await;
     let mut raw = Raw::connect(server.address).await;
     raw.send("GET /large HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert!(server.has_open("http1", 1).await);
