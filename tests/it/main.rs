@@ -10,3 +10,4 @@
 
 mod issue;
 mod support;
+mod transport;
