@@ -9,5 +9,6 @@
 )]
 
 mod issue;
+mod process;
 mod support;
 mod transport;

@@ -1,14 +1,10 @@
-//! What a peer may use up (V-55, V-57, F-26).
+//! What a peer may use up (V-55).
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use http::Request;
 use mintage::serve::Limits;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::{
     Server, call, http2, quick,
@@ -81,54 +77,4 @@ async fn garbage_ends_only_its_own_connection() {
         assert!(raw.until_closed().await.is_some());
     }
     assert!(server.is_serving().await);
-}
-
-// V-57, F-26
-#[tokio::test]
-async fn running_out_of_descriptors_is_outlived() {
-    let this = std::env::current_exe().unwrap();
-    let mut child = Command::new("sh")
-        .args(["-c", r#"ulimit -n 64; exec "$0" --exact transport::limits::child --ignored --nocapture"#])
-        .arg(this)
-        .env("MINTAGE_TEST_CHILD", "1")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let address = lines.find_map(|line| line.split("listening on ").nth(1)?.trim().parse().ok()).unwrap();
-
-    let mut held = Vec::new();
-    for _ in 0..100 {
-        held.push(Raw::connect(address).await);
-    }
-    sleep(Duration::from_millis(300)).await;
-    drop(held);
-    let recovered = timeout(Duration::from_secs(5), async {
-        let mut raw = Raw::connect(address).await;
-        raw.send("GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await;
-        raw.answer().await.map(|answer| answer.status)
-    });
-    let recovered = recovered.await;
-    let errors = lines.find_map(|line| line.strip_prefix("accept errors: ")?.parse::<u64>().ok());
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!(recovered, Ok(Some(200)));
-    assert!(errors.unwrap() > 0, "the limit was never reached");
-}
-
-/// The server of the test above, in a process of its own so that its descriptors can be limited.
-#[tokio::test]
-#[ignore = "started by running_out_of_descriptors_is_outlived"]
-async fn child() {
-    if std::env::var_os("MINTAGE_TEST_CHILD").is_none() {
-        return;
-    }
-    let server = Server::start(Limits { first_byte: Duration::from_secs(60), ..quick() }).await;
-    println!("listening on {}", server.address);
-    while server.metric("mintage_accept_errors_total") == 0 {
-        sleep(Duration::from_millis(20)).await;
-    }
-    println!("accept errors: {}", server.metric("mintage_accept_errors_total"));
-    sleep(Duration::from_secs(30)).await;
 }
