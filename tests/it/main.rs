@@ -11,4 +11,6 @@
 mod cli;
 mod config;
 mod issue;
+mod process;
 mod support;
+mod transport;

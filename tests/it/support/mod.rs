@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub mod process;
 pub mod server;
 pub mod wire;
 
