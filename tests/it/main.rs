@@ -8,5 +8,7 @@
     reason = "tests"
 )]
 
+mod golden;
 mod issue;
+mod rest_wire;
 mod support;

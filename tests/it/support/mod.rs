@@ -1,5 +1,7 @@
 //! What the tests share.
 
+pub mod forge;
+pub mod http;
 pub mod server;
 pub mod wire;
 
