@@ -1,4 +1,41 @@
-//! Mintage: an OAuth 2.0 token service for machines.
+//! Mintage: an OAuth 2.0 token service for machines. It issues, introspects and explains access tokens over gRPC and REST
+//! on one port, from one implementation.
+//!
+//! # The map
+//!
+//! | module | what it is | layer |
+//! |---|---|---|
+//! | [`clock`] [`random`] [`secret`] | the time, unpredictable bytes, values that cannot be printed | 0 |
+//! | [`form_encoding`] [`peer`] [`readiness`] | strict form decoding, who is connected, whether requests are welcome | 0 |
+//! | [`jose`] | signed JSON: keys, JWS, strict parsing; no OAuth | 1 |
+//! | [`oauth`] | the authorization server: every rule of OAuth, no transport | 2 |
+//! | [`rest`] | the standard OAuth endpoints and documents, on axum | 3 |
+//! | [`grpc`] | the services of `proto/`, on tonic | 3 |
+//! | [`telemetry`] | one log line per request, every metric | beside 3 |
+//! | [`serve`] | one listener: accept loop, deadlines, protocols, the only fallback, shutdown | 4 |
+//! | [`config`] [`key_file`] | settings and clients as checked values; RS256 key files | 4 |
+//! | [`app`] | the composition root: a configuration becomes a running server | 5 |
+//! | [`cli`] | the command line; each command is one module | 6 |
+//!
+//! # The layer rule
+//!
+//! A module may use layers below its own, never above. `rest` and `grpc` do not know each other. `oauth` and `jose` name no
+//! transport, no database, no ambient clock and no ambient randomness. `tests/it/architecture.rs` reads `src/` and fails
+//! when a line breaks the rule.
+//!
+//! # How a request flows
+//!
+//! ```text
+//! REST  form      -> rest::form, rest::client_authentication  -.
+//! gRPC  message   -> grpc::token_service                      -+-> oauth::issue::TokenRequest
+//!   -> AuthorizationServer::issue: 1 authenticate  2 authorise  3 lifetime and id  4 sign  5 answer
+//! Ok  -> 200 JSON | message          Err(oauth::Error) -> rest::error | grpc::error
+//! ```
+//!
+//! # Reading order, ten minutes
+//!
+//! This page, `proto/mintage/token/v1/token_service.proto`, [`rest`] and [`grpc`] (the routes and services on one screen
+//! each), [`oauth::issue`], [`oauth::client`], [`oauth::error`], [`serve`].
 
 pub mod app;
 pub mod cli;

@@ -8,7 +8,13 @@ mod keys;
 mod ops;
 mod reload;
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, thread};
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    thread,
+};
 
 use tokio::net::TcpListener;
 
@@ -16,12 +22,12 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, ConfigErrors, LogFormat},
     grpc,
-    jose::{key_ring::DuplicateKey, verification_key::InvalidKey},
+    jose::{SigningAlgorithm, key_ring::DuplicateKey, verification_key::InvalidKey},
     key_file::KeyFileError,
     oauth::{
         AuthorizationServer, Policy,
         authorization_server::Dependencies,
-        client::{ClientDirectory, secret::SecretVerifier},
+        client::{Client, ClientDirectory, ClientId, secret::SecretVerifier},
         throttle::Rate,
     },
     random::{RandomError, SystemRandom},
@@ -71,6 +77,22 @@ pub enum StartError {
     /// The runtime or its signal handlers could not be set up.
     #[error("the process could not be set up: {0}")]
     Process(#[from] io::Error),
+}
+
+/// Why a reload was refused. The old clients stay in use.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The configuration is not valid.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// Keys are made when the process starts.
+    #[error("{client_id:?} signs with {alg}, for which this process has no key; restart it to make one")]
+    MissingKey {
+        /// The client that would have no key.
+        client_id: ClientId,
+        /// Its algorithm.
+        alg: SigningAlgorithm,
+    },
 }
 
 /// Runs the server until a signal ends it, then returns.
@@ -134,9 +156,15 @@ impl Core {
     /// Reads the configuration again and replaces the clients, or leaves them as they are. Returns how many there are.
     ///
     /// # Errors
-    /// [`ConfigErrors`].
-    pub fn reload(&self, config: &Config) -> Result<usize, ConfigErrors> {
+    /// [`ReloadError`].
+    pub fn reload(&self, config: &Config) -> Result<usize, ReloadError> {
         let clients = config.reload()?.clients(|secret| self.secrets.hash(secret, &SystemRandom))?;
+        if let Some(client) =
+            clients.iter().find(|client| !self.server.can_sign(client.access_token_signing_alg))
+        {
+            let (client_id, alg) = (client.client_id.clone(), client.access_token_signing_alg);
+            return Err(ReloadError::MissingKey { client_id, alg });
+        }
         let count = clients.len();
         self.clients.replace(clients);
         Ok(count)
@@ -164,11 +192,7 @@ impl Core {
 }
 
 /// What an operator must know and might not expect.
-fn warn_about(
-    config: &Config,
-    clients: &[crate::oauth::client::Client],
-    generated: &[crate::jose::SigningAlgorithm],
-) {
+fn warn_about(config: &Config, clients: &[Client], generated: &[SigningAlgorithm]) {
     if config.dev {
         tracing::warn!(
             "--dev: the built-in clients, their secrets and JWT_SECRET are public; never use them in production"
@@ -200,13 +224,13 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
     let ops_routes = serve::router(ops::routes(telemetry.metrics().clone(), &readiness), axum::Router::new());
 
     let public = listen("listen", config.listen).await?;
-    let ops = listen("ops_listen", config.ops_listen).await?;
+    let ops = listen_ops(&config).await?;
     let limits = Limits {
         max_connections: config.limits.max_connections,
         max_header_bytes: u32::try_from(config.limits.max_header_bytes).unwrap_or(u32::MAX),
         ..Limits::default()
     };
-    announce(&config, public.local_addr()?, ops.local_addr()?);
+    announce(&config, public.local_addr()?, ops.as_ref().map(TcpListener::local_addr).transpose()?);
     reload::on_hangup(config, core)?;
 
     readiness.set(true);
@@ -219,7 +243,11 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
     tokio::join!(
         leave,
         serve::serve(public, routes, limits.clone(), telemetry.clone(), shutdown.clone()),
-        serve::serve(ops, ops_routes, limits, telemetry, shutdown.clone()),
+        async {
+            if let Some(ops) = ops {
+                serve::serve(ops, ops_routes, limits, telemetry, shutdown.clone()).await;
+            }
+        },
     );
     tracing::info!("stopped");
     Ok(())
@@ -229,12 +257,26 @@ async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListene
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { setting, address, source })
 }
 
+/// The ops listener. A second `--dev` server on one machine does without it rather than not start.
+async fn listen_ops(config: &Config) -> Result<Option<TcpListener>, StartError> {
+    match listen("ops_listen", config.ops_listen).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if config.dev => {
+            tracing::warn!(%error, "--dev: metrics are not served; set MINTAGE_OPS_LISTEN to a free address");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// The one line that is not a log record: where the server is and what it is.
-#[expect(clippy::print_stdout, reason = "the banner is for the person at the terminal")]
-fn announce(config: &Config, listen: SocketAddr, ops: SocketAddr) {
+fn announce(config: &Config, listen: SocketAddr, ops: Option<SocketAddr>) {
     let version = env!("CARGO_PKG_VERSION");
-    println!(
-        "mintage {version} listens on http://{listen} (REST and gRPC) and http://{ops} (ops), issuer {}, store in memory",
+    let ops = ops.map(|ops| format!(" and http://{ops} (ops)")).unwrap_or_default();
+    // A closed stdout is no reason not to serve.
+    let _ = writeln!(
+        io::stdout(),
+        "mintage {version} listens on http://{listen} (REST and gRPC){ops}, issuer {}, store in memory",
         config.issuer
     );
 }

@@ -17,10 +17,10 @@ pub(super) fn on_hangup(config: Config, core: Core) -> io::Result<()> {
             // Reading files and Argon2id block; requests go on meanwhile.
             match tokio::task::spawn_blocking(move || shared.1.reload(&shared.0)).await {
                 Ok(Ok(clients)) => {
-                    tracing::info!(clients, "the clients were reloaded; other settings need a restart")
+                    tracing::info!(clients, "the clients were reloaded; other settings need a restart");
                 }
-                Ok(Err(errors)) => {
-                    tracing::error!(%errors, "the configuration was refused and the old clients stay in use");
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "the configuration was refused and the old clients stay in use");
                 }
                 Err(error) => tracing::error!(%error, "the reload failed and the old clients stay in use"),
             }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    jose::{KeyRing, jwk::PublishedJwkSet},
+    jose::{KeyRing, SigningAlgorithm, jwk::PublishedJwkSet},
     random::Random,
 };
 
@@ -81,6 +81,11 @@ impl AuthorizationServer {
     /// The public keys (RFC 7517 §5).
     pub fn jwks(&self) -> PublishedJwkSet {
         self.keys.published()
+    }
+
+    /// Whether there is a key for this algorithm.
+    pub fn can_sign(&self, alg: SigningAlgorithm) -> bool {
+        self.keys.signing_key(alg).is_some()
     }
 
     /// Verifies an access token of this server whose client is still known and enabled.

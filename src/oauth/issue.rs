@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    jose::{SigningAlgorithm, base64url},
+    jose::{SigningAlgorithm, base64url, jws},
     random,
     secret::Secret,
 };
@@ -147,7 +147,14 @@ impl AuthorizationServer {
             .signing_key(alg)
             .ok_or_else(|| Error::ServerError(format!("there is no signing key for {alg}")))?;
         let payload = serde_json::to_vec(claims).map_err(|error| Error::ServerError(error.to_string()))?;
-        key.sign_access_token(&payload).map_err(|error| Error::ServerError(error.to_string()))
+        let token = key.sign_access_token(&payload).map_err(|error| Error::ServerError(error.to_string()))?;
+        // A token this server would not read back could be neither introspected nor revoked.
+        if token.len() > jws::MAX_LENGTH {
+            return Err(Error::invalid_request(
+                "the token would be too long; ask for fewer scopes or audiences",
+            ));
+        }
+        Ok(token)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use mintage::{
-    app::Core,
+    app::{Core, ReloadError},
     clock::TestClock,
     config::{self, Config, Environment, Sources},
     readiness::Readiness,
@@ -161,7 +161,7 @@ impl TestServer {
     }
 
     /// Replaces the configuration file and reloads the clients, as SIGHUP does.
-    pub async fn reload(&self, toml: &str) -> Result<usize, config::ConfigErrors> {
+    pub async fn reload(&self, toml: &str) -> Result<usize, ReloadError> {
         std::fs::write(self.directory.path().join("mintage.toml"), toml).unwrap();
         tokio::task::block_in_place(|| self.core.reload(&self.config))
     }
