@@ -50,7 +50,9 @@ async fn without_a_token_there_is_a_challenge_without_error() {
 async fn a_bad_token_gets_invalid_token() {
     let server = TestServer::start().await;
     let good = token(&server, "rs256").await;
-    for value in ["Bearer", "Bearer ", "Bearer a.b.c", &format!("Bearer {good}x"), &format!("Bearer {good} x")] {
+    for value in
+        ["Bearer", "Bearer ", "Bearer a.b.c", &format!("Bearer {good}x"), &format!("Bearer {good} x")]
+    {
         let reply = userinfo(&server, &[("authorization", value)]).await;
         if value.trim() == "Bearer" {
             assert_eq!(reply.status, 401, "{value}");

@@ -45,7 +45,10 @@ async fn both_metadata_documents_say_the_same() {
         assert_eq!(document[member], format!("{ISSUER}{path}"));
     }
     for (member, value) in document.as_object().unwrap() {
-        assert!(!value.is_null() && value != "" && value.as_array().is_none_or(|a| !a.is_empty()), "{member}");
+        assert!(
+            !value.is_null() && value != "" && value.as_array().is_none_or(|a| !a.is_empty()),
+            "{member}"
+        );
         if member.ends_with("signing_alg_values_supported") {
             assert!(strings(&document, member).iter().all(|alg| !alg.eq_ignore_ascii_case("none")));
         }
@@ -94,9 +97,13 @@ async fn a_document_that_is_known_is_not_sent_again() {
         let etag = reply.header("etag").unwrap().to_owned();
         assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() > 2);
         assert!(reply.header("cache-control").unwrap().starts_with("public, max-age="));
-        for known in
-            [etag.clone(), format!("W/{etag}"), format!("\"x\", {etag}"), format!("\"x\" ,W/{etag}"), "*".into()]
-        {
+        for known in [
+            etag.clone(),
+            format!("W/{etag}"),
+            format!("\"x\", {etag}"),
+            format!("\"x\" ,W/{etag}"),
+            "*".into(),
+        ] {
             let reply = send(&server, "GET", path, &[("if-none-match", &known)], b"").await;
             assert_eq!((reply.status, reply.body.len()), (304, 0), "{path} {known}");
             assert_eq!(reply.header("etag"), Some(etag.as_str()));
@@ -139,7 +146,8 @@ async fn an_issuer_with_a_path_is_found_in_both_placements() {
     let issued = post_as(&server, "rs256", &path_of("token_endpoint"), grant).await;
     let token = issued.json()["access_token"].as_str().unwrap().to_owned();
     assert_eq!(part(&token, 1)["iss"], issuer);
-    let asked = post_as(&server, "rs256", &path_of("introspection_endpoint"), &format!("token={token}")).await;
+    let asked =
+        post_as(&server, "rs256", &path_of("introspection_endpoint"), &format!("token={token}")).await;
     assert_eq!(asked.json()["active"], true);
     let bearer = [("authorization", &*format!("Bearer {token}"))];
     assert_eq!(send(&server, "GET", &path_of("userinfo_endpoint"), &bearer, b"").await.status, 200);
@@ -190,7 +198,8 @@ async fn what_is_advertised_works_and_nothing_else_does() {
     for grant in strings(&document, "grant_types_supported") {
         assert_eq!(post_as(&server, "es256", "/token", &format!("grant_type={grant}")).await.status, 200);
     }
-    let used: HashSet<String> = strings(&document, "id_token_signing_alg_values_supported").into_iter().collect();
+    let used: HashSet<String> =
+        strings(&document, "id_token_signing_alg_values_supported").into_iter().collect();
     for client in ["rs256", "ps256", "es256", "es384", "eddsa"] {
         let alg = part(&token(&server, client).await, 0)["alg"].as_str().unwrap().to_owned();
         assert!(used.contains(&alg), "{alg}");

@@ -59,7 +59,8 @@ async fn a_repeated_parameter_is_refused() {
         let reply = post(&server, target, &[], &form).await;
         assert_eq!(reply.refusal(), (400, "invalid_request".to_owned()), "{form}");
     }
-    let repeatable = "resource=https://api.example&resource=https://other.example&audience=billing&audience=billing";
+    let repeatable =
+        "resource=https://api.example&resource=https://other.example&audience=billing&audience=billing";
     let reply = post(&server, "/token", &[], &format!("{GRANT}&{credentials}&{repeatable}")).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
@@ -167,7 +168,8 @@ async fn only_forms_are_read_and_nothing_else_costs_a_login_attempt() {
     let server = TestServer::with(&toml).await;
     let wrong = basic("rs256", "wrong");
     let json = r#"{"grant_type":"client_credentials","client_id":"rs256","client_secret":"wrong"}"#;
-    let multipart = "--x\r\nContent-Disposition: form-data; name=\"grant_type\"\r\n\r\nclient_credentials\r\n--x--\r\n";
+    let multipart =
+        "--x\r\nContent-Disposition: form-data; name=\"grant_type\"\r\n\r\nclient_credentials\r\n--x--\r\n";
     let media_types: [(&[(&str, &str)], &str); 9] = [
         (&[("content-type", "application/json")], json),
         (&[("content-type", "multipart/form-data; boundary=x")], multipart),
@@ -190,7 +192,8 @@ async fn only_forms_are_read_and_nothing_else_costs_a_login_attempt() {
     assert_eq!(reply.status, 200, "eighteen refusals were no failed logins: {}", reply.text());
     let spelled = [("content-type", "Application/X-WWW-Form-URLencoded ; Charset=\"UTF-8\"")];
     let authorization = basic("rs256", &secret_of("rs256"));
-    let headers = [&spelled[..], &[("authorization", &authorization), ("content-encoding", "identity")]].concat();
+    let headers =
+        [&spelled[..], &[("authorization", &authorization), ("content-encoding", "identity")]].concat();
     assert_eq!(send(&server, "POST", "/token", &headers, GRANT.as_bytes()).await.status, 200);
 }
 

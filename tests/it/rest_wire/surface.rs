@@ -85,9 +85,11 @@ async fn nothing_else_is_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn authorize_explains_itself() {
     let server = TestServer::start().await;
-    for (method, target) in
-        [("GET", "/authorize"), ("POST", "/authorize"), ("GET", "/authorize?redirect_uri=https://evil.example")]
-    {
+    for (method, target) in [
+        ("GET", "/authorize"),
+        ("POST", "/authorize"),
+        ("GET", "/authorize?redirect_uri=https://evil.example"),
+    ] {
         let reply = send(&server, method, target, &[], b"").await;
         assert_eq!(reply.status, 400);
         assert_eq!(reply.header("location"), None, "no redirect");
@@ -131,15 +133,21 @@ async fn only_public_documents_are_open_to_web_pages() {
         let reply = send(&server, method, target, &headers, body.as_bytes()).await;
         assert!(!reply.has_header_like("access-control-"), "{method} {target}: {:?}", reply.headers);
     }
-    let preflight = [origin, ("access-control-request-method", "POST"), ("access-control-request-headers", "authorization")];
+    let preflight = [
+        origin,
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization"),
+    ];
     for target in ["/token", "/introspect", "/userinfo", "/authorize"] {
         let reply = send(&server, "OPTIONS", target, &preflight, b"").await;
         assert!(!reply.has_header_like("access-control-"), "{target}: {:?}", reply.headers);
         assert!(reply.status >= 400, "{target}");
     }
-    for target in
-        ["/.well-known/jwks.json", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"]
-    {
+    for target in [
+        "/.well-known/jwks.json",
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server",
+    ] {
         let reply = send(&server, "GET", target, &[origin], b"").await;
         assert_eq!((reply.status, reply.header("access-control-allow-origin")), (200, Some("*")), "{target}");
         assert_eq!(reply.header("access-control-allow-credentials"), None, "{target}");
@@ -219,7 +227,10 @@ async fn a_request_id_is_returned_when_it_is_one() {
         }
         for id in ["", "a b", "<x>", "a\"b", &format!("{long}a")] {
             let made = id_of(target, id).await;
-            assert!(made.len() == 32 && made.bytes().all(|b| b.is_ascii_hexdigit()), "{target} {id:?} {made}");
+            assert!(
+                made.len() == 32 && made.bytes().all(|b| b.is_ascii_hexdigit()),
+                "{target} {id:?} {made}"
+            );
         }
     }
     let two = [("x-request-id", "one"), ("x-request-id", "two")];
