@@ -9,6 +9,7 @@
 )]
 
 mod golden;
+mod grpc_wire;
 mod issue;
 mod rest_wire;
 mod support;

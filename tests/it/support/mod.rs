@@ -2,6 +2,7 @@
 
 pub mod forge;
 pub mod http;
+pub mod raw_grpc;
 pub mod server;
 pub mod wire;
 
