@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod attacks;
 mod golden;
 mod grpc_wire;
 mod issue;
