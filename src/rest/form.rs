@@ -82,7 +82,7 @@ impl Form {
     /// Takes the value of a parameter out of the form.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().position(|(parameter, _)| parameter == name)?;
-        Some(self.0.swap_remove(at).1)
+        Some(self.0.remove(at).1)
     }
 
     /// Takes a parameter that must not be seen.

@@ -1,4 +1,4 @@
-//! Behaviour through real sockets: one file per feature.
+//! Behaviour of the whole program, through its sockets and its command line: one file per feature.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,8 +9,12 @@
 )]
 
 mod attacks;
+mod cli;
+mod config;
 mod golden;
 mod grpc_wire;
 mod issue;
+mod process;
 mod rest_wire;
 mod support;
+mod transport;

@@ -3,6 +3,7 @@
 pub mod forge;
 pub mod http;
 pub mod raw_grpc;
+pub mod process;
 pub mod server;
 pub mod wire;
 
