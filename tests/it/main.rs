@@ -14,6 +14,7 @@ mod config;
 mod golden;
 mod grpc_wire;
 mod issue;
+mod logs;
 mod process;
 mod rest_wire;
 mod support;

@@ -2,8 +2,8 @@
 
 pub mod forge;
 pub mod http;
-pub mod raw_grpc;
 pub mod process;
+pub mod raw_grpc;
 pub mod server;
 pub mod wire;
 
