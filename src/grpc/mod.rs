@@ -9,6 +9,7 @@
 //! - `error`: oauth::Error -> tonic::Status
 //! - `json`: JSON -> google.protobuf.Struct
 //! - `redact`: Debug without secrets
+//! - `unary`: one message per call
 
 mod call;
 mod client_authentication;
@@ -16,8 +17,14 @@ mod error;
 mod json;
 mod redact;
 mod token_service;
+mod unary;
 
-use std::sync::Arc;
+use std::{
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Waker},
+};
 
 use axum::Router;
 use tonic::{codec::CompressionEncoding, service::Routes};
@@ -59,8 +66,10 @@ pub fn routes(
         .max_decoding_message_size(settings.max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip);
     let (reporter, health) = tonic_health::server::health_reporter();
+    let reporter = Health(reporter);
+    reporter.start_as_not_serving();
     let mut routes = Routes::builder();
-    routes.add_service(service).add_service(health);
+    routes.add_service(unary::Unary(service)).add_service(health);
     if settings.reflection {
         let builder = || {
             tonic_reflection::server::Builder::configure()
@@ -69,7 +78,7 @@ pub fn routes(
         };
         routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
     }
-    Ok((routes.routes().into_axum_router(), Health(reporter)))
+    Ok((routes.routes().into_axum_router(), reporter))
 }
 
 /// Tells health clients (grpc.health.v1) whether the token service is serving. It starts as "not serving".
@@ -77,6 +86,13 @@ pub fn routes(
 pub struct Health(HealthReporter);
 
 impl Health {
+    /// tonic-health lets the whole server start as serving. The table of statuses is not shared yet, so that the lock
+    /// around it is free and one poll is enough.
+    fn start_as_not_serving(&self) {
+        let set = pin!(self.set_serving(false));
+        let _ = set.poll(&mut Context::from_waker(Waker::noop()));
+    }
+
     /// Sets the status of the whole server and of the token service.
     pub async fn set_serving(&self, serving: bool) {
         let status = if serving {

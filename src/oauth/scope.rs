@@ -22,7 +22,8 @@ pub struct Scope {
 pub enum InvalidScope {
     /// A character outside `%x21 / %x23-5B / %x5D-7E`, or a blank where a token should be.
     #[error(
-        "scope-tokens are made of visible ASCII characters without \" and \\, separated by single spaces"
+        "a scope is a list of scope-tokens separated by single spaces: visible ASCII characters, no quotation mark, no \
+         backslash"
     )]
     Syntax,
     /// More than [`MAX_SCOPE_LENGTH`] bytes or [`MAX_SCOPE_TOKENS`] tokens.

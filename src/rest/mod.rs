@@ -59,12 +59,13 @@ pub fn routes(
     let documents = well_known::Documents::new(server, settings.jwks_max_age)?;
     let rest = Rest { server: Arc::clone(server), max_body_bytes: settings.max_body_bytes };
 
-    // Only public documents may be read by any web page (CHK-131, V-41).
+    // Only public documents may be read by any web page (CHK-131, V-41). The layer comes last: a preflight is an OPTIONS,
+    // which would otherwise meet the fallback.
     let public = |document: &well_known::Document| {
         get(well_known::serve)
             .with_state(document.clone())
-            .layer(CorsLayer::new().allow_origin(Any).allow_methods([Method::GET]))
             .fallback(error::method_not_allowed)
+            .layer(CorsLayer::new().allow_origin(Any).allow_methods([Method::GET]))
     };
     let endpoints = Router::new()
         .route("/token", post(token::token).fallback(error::method_not_allowed))

@@ -3,17 +3,20 @@
 //! One record is one line, whatever its values hold: control characters are escaped on the way out, for text and
 //! JSON alike, so that no client id or peer's error message can forge a record or command a terminal. Values are
 //! escaped once more by tracing-subscriber where it prints them quoted; this is the net under every `Display` value.
+//!
+//! Of dependencies only INFO and above is written: below it, they quote what callers send.
 
 use std::{
     io::{self, IsTerminal, Write},
     str::FromStr,
 };
 
-use tracing::{Subscriber, subscriber::SetGlobalDefaultError};
+use tracing::{Level, Subscriber, subscriber::SetGlobalDefaultError};
 use tracing_subscriber::{
     EnvFilter,
-    filter::ParseError,
+    filter::{FilterFn, ParseError},
     fmt::{MakeWriter, SubscriberBuilder},
+    layer::SubscriberExt,
 };
 
 /// The form of a log record.
@@ -68,11 +71,12 @@ pub fn init(filter: &str, format: Format) -> Result<(), LoggingError> {
     let colours = format == Format::Text && io::stderr().is_terminal();
     match format {
         Format::Text => {
-            let records = builder(filter, colours, io::stderr)?.finish();
+            let records = builder(filter, colours, io::stderr)?.finish().with(discretion());
             tracing::subscriber::set_global_default(records)?;
         }
         Format::Json => {
-            let records = builder(filter, colours, io::stderr)?.json().flatten_event(true).finish();
+            let records =
+                builder(filter, colours, io::stderr)?.json().flatten_event(true).finish().with(discretion());
             tracing::subscriber::set_global_default(records)?;
         }
     }
@@ -94,8 +98,17 @@ where
 {
     let builder = builder(filter, false, writer)?;
     Ok(match format {
-        Format::Text => Box::new(builder.finish()),
-        Format::Json => Box::new(builder.json().flatten_event(true).finish()),
+        Format::Text => Box::new(builder.finish().with(discretion())),
+        Format::Json => Box::new(builder.json().flatten_event(true).finish().with(discretion())),
+    })
+}
+
+/// Keeps the details of dependencies out of the log, whatever the filter lets through: h2 quotes a malformed path or
+/// authority at DEBUG, and either may hold a token (V-71).
+fn discretion() -> FilterFn {
+    FilterFn::new(|metadata| {
+        let target = metadata.target();
+        *metadata.level() <= Level::INFO || target == "mintage" || target.starts_with("mintage::")
     })
 }
 
@@ -208,6 +221,23 @@ mod tests {
                 assert_eq!(parsed["client_id"], forged);
             }
         }
+    }
+
+    // V-71
+    #[test]
+    fn dependencies_do_not_tell_details() {
+        let memory = Memory::default();
+        let sink = memory.clone();
+        let records = subscriber("trace", Format::Text, move || sink.clone()).unwrap();
+        tracing::subscriber::with_default(records, || {
+            tracing::debug!(target: "h2::server", "a path");
+            tracing::trace!(target: "mintages", "somebody else's");
+            tracing::warn!(target: "h2::server", "a warning");
+            tracing::trace!(target: "mintage::rest", "ours");
+        });
+        let written = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(written.lines().count(), 2, "{written}");
+        assert!(written.contains("a warning") && written.contains("ours"), "{written}");
     }
 
     #[test]

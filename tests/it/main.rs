@@ -8,9 +8,14 @@
     reason = "tests"
 )]
 
+mod attacks;
 mod cli;
 mod config;
+mod golden;
+mod grpc_wire;
 mod issue;
+mod logs;
 mod process;
+mod rest_wire;
 mod support;
 mod transport;

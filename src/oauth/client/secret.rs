@@ -185,6 +185,10 @@ impl SecretVerifier {
         else {
             return Verdict::NoTurn;
         };
+        // Whoever waited beside the first login of the same client need not compute what that one has found out.
+        if self.remembered.get(&memory).is_some() {
+            return Verdict::Right;
+        }
         let (hash, presented) = (hash.clone(), presented.clone());
         let computed = tokio::task::spawn_blocking(move || {
             let _turn = turn;

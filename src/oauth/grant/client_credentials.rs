@@ -13,15 +13,8 @@ use crate::oauth::{
 /// [`Error::InvalidScope`].
 pub fn grant_scope(client: &AuthenticatedClient, requested: Option<&str>) -> Result<Scope, Error> {
     let Some(requested) = requested else { return Ok(client.scope.clone()) };
-    let requested = Scope::parse(requested).map_err(|error| match error {
-        // The characters that broke the rule stay out of the answer.
-        crate::oauth::scope::InvalidScope::Syntax => Error::InvalidScope(Description::new(
-            "the scope is not a list of scope-tokens separated by single spaces",
-        )),
-        crate::oauth::scope::InvalidScope::TooLong => {
-            Error::InvalidScope(Description::new(error.to_string()))
-        }
-    })?;
+    let requested =
+        Scope::parse(requested).map_err(|error| Error::InvalidScope(Description::new(error.to_string())))?;
     match requested.first_outside(&client.scope) {
         None => Ok(requested),
         Some(token) => Err(Error::InvalidScope(Description::new(format!(

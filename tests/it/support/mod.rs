@@ -1,6 +1,9 @@
 //! What the tests share.
 
+pub mod forge;
+pub mod http;
 pub mod process;
+pub mod raw_grpc;
 pub mod server;
 pub mod wire;
 
