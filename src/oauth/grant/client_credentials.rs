@@ -3,7 +3,7 @@
 use crate::oauth::{
     client::AuthenticatedClient,
     error::{Description, Error},
-    scope::Scope,
+    scope::{InvalidScope, RequestedScope, Scope},
 };
 
 /// The scope to grant: what was asked for, all of which the client must be registered for; or, when nothing was asked
@@ -11,16 +11,14 @@ use crate::oauth::{
 ///
 /// # Errors
 /// [`Error::InvalidScope`].
-pub fn grant_scope(client: &AuthenticatedClient, requested: Option<&str>) -> Result<Scope, Error> {
+pub fn grant_scope(client: &AuthenticatedClient, requested: Option<&RequestedScope>) -> Result<Scope, Error> {
     let Some(requested) = requested else { return Ok(client.scope.clone()) };
-    let requested = Scope::parse(requested).map_err(|error| match error {
+    let requested = requested.read().map_err(|error| match error {
         // The characters that broke the rule stay out of the answer.
-        crate::oauth::scope::InvalidScope::Syntax => Error::InvalidScope(Description::new(
+        InvalidScope::Syntax => Error::InvalidScope(Description::new(
             "the scope is not a list of scope-tokens separated by single spaces",
         )),
-        crate::oauth::scope::InvalidScope::TooLong => {
-            Error::InvalidScope(Description::new(error.to_string()))
-        }
+        InvalidScope::TooLong => Error::InvalidScope(Description::new(error.to_string())),
     })?;
     match requested.first_outside(&client.scope) {
         None => Ok(requested),
