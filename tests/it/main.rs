@@ -8,5 +8,8 @@
     reason = "tests"
 )]
 
+mod claims;
 mod issue;
+mod lifetime;
 mod support;
+mod target;

@@ -1,7 +1,13 @@
 //! What the tests share.
 
+pub mod auth;
+pub mod jwt;
+pub mod parallel;
+pub mod refused;
 pub mod server;
 pub mod wire;
 
+pub use auth::{Auth, WRONG};
+pub use refused::Refused;
 pub use server::TestServer;
-pub use wire::{Auth, Issue, Outcome, Refused, Transport, Wire};
+pub use wire::{Issue, Outcome, Transport, Wire, error};
