@@ -8,8 +8,14 @@
     reason = "tests"
 )]
 
+mod batch;
 mod claims;
+mod client_authentication;
+mod introspect;
 mod issue;
 mod lifetime;
+mod reload;
 mod support;
 mod target;
+mod throttling;
+mod userinfo;
