@@ -82,7 +82,7 @@ impl Form {
     /// Takes the value of a parameter out of the form.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().position(|(parameter, _)| parameter == name)?;
-        Some(self.0.swap_remove(at).1)
+        Some(self.0.remove(at).1)
     }
 
     /// Takes a parameter that must not be seen.
@@ -149,6 +149,14 @@ mod tests {
         assert_eq!(form.take("scope"), None);
         assert_eq!(form.take_all("resource"), ["https://x", "y"]);
         assert_eq!(form.take("empty"), None);
+    }
+
+    // Taking one parameter must not put those that may repeat into another order.
+    #[test]
+    fn repeated_parameters_keep_their_order() {
+        let mut form = Form::parse("scope=a&resource=1&resource=2&x=y&resource=3").ok().unwrap();
+        assert_eq!(form.take("scope").as_deref(), Some("a"));
+        assert_eq!(form.take_all("resource"), ["1", "2", "3"]);
     }
 
     // CHK-2, V-39
