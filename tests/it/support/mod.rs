@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod auth;
+pub mod cases;
 pub mod jwt;
 pub mod parallel;
 pub mod refused;
