@@ -7,7 +7,10 @@ use super::{
     output::{Failure, Report},
     serve,
 };
-use crate::config::{self, Config, Origin};
+use crate::{
+    config::{self, Config, Origin},
+    key_file::KeyFiles,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -21,18 +24,22 @@ pub(super) enum Command {
 
 pub(super) fn run(command: Command) -> Result<Report, Failure> {
     Ok(match command {
-        Command::Check(arguments) => check(&config::load(&arguments.into_sources())?),
+        Command::Check(arguments) => check(&config::load(&arguments.into_sources())?)?,
         Command::Show(arguments) => show(&config::load(&arguments.into_sources())?),
     })
 }
 
-fn check(config: &Config) -> Report {
+/// A key pair that the server would generate is left to the server: a check leaves no files behind.
+fn check(config: &Config) -> Result<Report, Failure> {
+    if let Some(files @ KeyFiles::Given { .. }) = &config.rs256_key_files {
+        files.load(&std::env::temp_dir()).map_err(|error| Failure::failed(error.to_string()))?;
+    }
     let given = config.settings().iter().filter(|setting| setting.origin != Origin::Default).count();
     let clients = config.registrations().len();
-    Report {
+    Ok(Report {
         text: format!("ok: {given} settings given, {clients} clients\n"),
         json: json!({ "ok": true, "settings": given, "clients": clients }).to_string(),
-    }
+    })
 }
 
 fn show(config: &Config) -> Report {

@@ -173,14 +173,21 @@ impl Checker<'_> {
             *LIFETIME_RANGE.start(),
         );
         if default_lifetime > max_lifetime {
-            let text = format!(
-                "is above tokens.max_lifetime, {}; lower one or raise the other",
-                duration::format(max_lifetime)
+            let given =
+                self.raw.get("tokens.default_lifetime").is_some_and(|given| given.origin != Origin::Default);
+            // Whoever lowers one setting has not written the other.
+            let (key, relation, other, value) = if given {
+                ("tokens.default_lifetime", "above", "tokens.max_lifetime", max_lifetime)
+            } else {
+                ("tokens.max_lifetime", "below", "tokens.default_lifetime", default_lifetime)
+            };
+            self.report(
+                key,
+                format!("is {relation} {other}, {}; change one of the two", duration::format(value)),
             );
-            self.report("tokens.default_lifetime", text);
         }
         let signing_alg =
-            self.value("tokens.signing_alg", |text| text.parse().map_err(to_text), SigningAlgorithm::RS256);
+            self.value("tokens.signing_alg", |text| in_words(text.parse()), SigningAlgorithm::RS256);
         Tokens { default_lifetime, max_lifetime, signing_alg }
     }
 
@@ -193,11 +200,7 @@ impl Checker<'_> {
                 |text| number(text, 8192..=1 << 20),
                 8192,
             ),
-            failed_auth_rate: self.value(
-                "limits.failed_auth_rate",
-                |text| Rate::parse(text).map_err(to_text),
-                None,
-            ),
+            failed_auth_rate: self.value("limits.failed_auth_rate", |text| in_words(Rate::parse(text)), None),
         }
     }
 
@@ -254,7 +257,7 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
 }
 
 fn seconds(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
-    let value = duration::parse(text).map_err(to_text)?;
+    let value = in_words(duration::parse(text))?;
     if !range.contains(&value) || value.subsec_nanos() != 0 {
         let (shortest, longest) = (duration::format(*range.start()), duration::format(*range.end()));
         return Err(format!("must be {shortest} to {longest}, in whole seconds"));
@@ -271,8 +274,8 @@ fn number(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
     value.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
 }
 
-fn to_text(error: impl ToString) -> String {
-    error.to_string()
+fn in_words<T, E: ToString>(result: Result<T, E>) -> Result<T, String> {
+    result.map_err(|error| error.to_string())
 }
 
 /// Every setting with its text and origin; secrets as `***`.

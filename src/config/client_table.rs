@@ -51,6 +51,9 @@ const ABSENT_METHODS: [(&str, &str); 6] = [
     ("spiffe_x509", "SPIFFE"),
 ];
 
+/// The three ways to give a secret. The check knows it by the first name.
+pub(super) const SECRET_MEMBERS: [&str; 3] = ["client_secret", "client_secret_file", "client_secret_hash"];
+
 /// A secret has at most 1024 characters; one byte more than that and its newline shows that a file holds something else.
 const MAX_SECRET_FILE: u64 = 1024 + 3;
 
@@ -109,14 +112,14 @@ impl ClientReader<'_, '_> {
             "client_id" => self.registration.client_id = self.text(member, span, value).unwrap_or_default(),
             "client_name" => self.registration.client_name = self.text(member, span, value),
             "client_secret" | "client_secret_file" | "client_secret_hash" => {
-                self.read_secret(member, span, value)
+                self.read_secret(member, span, value);
             }
             "token_endpoint_auth_method" => self.read_method(member, span, value),
             "grant_types" => self.registration.grant_types = self.texts(member, span, value),
             "scope" => self.registration.scope = self.text(member, span, value),
             "audiences" => self.registration.audiences = self.texts(member, span, value),
             "access_token_signing_alg" => {
-                self.registration.access_token_signing_alg = self.text(member, span, value)
+                self.registration.access_token_signing_alg = self.text(member, span, value);
             }
             "access_token_lifetime" => self.read_lifetime(member, span, value),
             "introspect" => self.registration.introspect = self.text(member, span, value),
@@ -156,7 +159,11 @@ impl ClientReader<'_, '_> {
         let method = self.text(member, span, value);
         let absent = ABSENT_METHODS.iter().find(|(name, _)| Some(*name) == method.as_deref());
         match absent {
-            Some((_, feature)) => self.report(member, span, names::not_built(feature)),
+            Some((_, feature)) => {
+                // Such a client has no secret, and asking for one would be the wrong advice.
+                self.reported.insert(SECRET_MEMBERS[0]);
+                self.report(member, span, names::not_built(feature));
+            }
             None => self.registration.token_endpoint_auth_method = method,
         }
     }
@@ -237,6 +244,9 @@ impl ClientReader<'_, '_> {
 
     fn report(&mut self, member: &'static str, span: &Range<usize>, text: impl Into<String>) {
         self.reported.insert(member);
+        if SECRET_MEMBERS.contains(&member) {
+            self.reported.insert(SECRET_MEMBERS[0]);
+        }
         self.reader.report(span, format!("clients[{}].{member}", self.index), text);
     }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::problem::{ConfigErrors, Origin, Problem};
+use super::{
+    client_table::SECRET_MEMBERS,
+    problem::{ConfigErrors, Origin, Problem},
+};
 use crate::{
     jose::SigningAlgorithm,
     oauth::client::{
@@ -34,13 +37,10 @@ pub(super) struct LocatedRegistration {
 
 impl LocatedRegistration {
     fn problem(&self, member: &str, text: impl Into<String>) -> Problem {
-        // A secret is checked under the name client_secret however it was given.
-        let given_as = match member {
-            "client_secret" => ["client_secret", "client_secret_file", "client_secret_hash"]
-                .into_iter()
-                .find(|name| self.place.members.contains_key(name))
-                .unwrap_or(member),
-            _ => member,
+        let given_as = if member == SECRET_MEMBERS[0] {
+            SECRET_MEMBERS.into_iter().find(|name| self.place.members.contains_key(name)).unwrap_or(member)
+        } else {
+            member
         };
         let origin = self.place.members.get(given_as).unwrap_or(&self.place.origin);
         Problem::new(origin.clone(), format!("{}.{given_as}", self.place.name), text)

@@ -63,7 +63,7 @@ fn read_entry(
             }
         }
         ("clients", _) => {
-            reader.report(&key.span(), name, "is a list of tables; begin every client with [[clients]]")
+            reader.report(&key.span(), name, "is a list of tables; begin every client with [[clients]]");
         }
         (section, DeValue::Table(members)) if is_section(section) => {
             for (member, value) in in_order(members) {
@@ -233,7 +233,7 @@ mod tests {
         let found = problems(
             "issuer = \"https://a.example\"\njwt_secret = \"canary-7c1f\nlisten = \"x\" \"canary-7c1f\"\n",
         );
-        assert!(found[0].starts_with("m.toml:2: "), "{found:?}");
+        assert!(found.iter().any(|problem| problem.starts_with("m.toml:2: ")), "{found:?}");
         assert!(!found.concat().contains("canary"), "{found:?}"); // V-71
     }
 

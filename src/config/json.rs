@@ -97,8 +97,9 @@ fn finite(float: &DeFloat<'_>) -> Option<String> {
         .then_some(digits)
 }
 
+/// The TOML reader has dropped the underscores between digits already.
 fn plain(number: &str) -> String {
-    number.strip_prefix('+').unwrap_or(number).replace('_', "")
+    number.strip_prefix('+').unwrap_or(number).to_owned()
 }
 
 #[cfg(test)]

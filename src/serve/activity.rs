@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -28,6 +28,8 @@ pub(super) struct Activity {
     /// Responses of which hyper holds a piece that the peer has not yet made room for.
     unsent: AtomicU32,
     sent_at: AtomicU64,
+    /// Whether the HTTP/1 head being read has a `Content-Length`.
+    has_length: AtomicBool,
 }
 
 impl Activity {
@@ -39,6 +41,7 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             unsent: AtomicU32::new(0),
             sent_at: AtomicU64::new(0),
+            has_length: AtomicBool::new(false),
         })
     }
 
@@ -64,6 +67,16 @@ impl Activity {
     /// Since when the peer has taken nothing of any answer; `None` while nothing waits for it.
     pub(super) fn stalled_since(&self) -> Option<Instant> {
         (self.unsent.load(Relaxed) > 0).then(|| self.at(&self.sent_at))
+    }
+
+    /// Notes whether the HTTP/1 head read last has a `Content-Length` line.
+    pub(super) fn set_has_length(&self, has_length: bool) {
+        self.has_length.store(has_length, Relaxed);
+    }
+
+    /// Whether the HTTP/1 head read last has a `Content-Length` line, even if hyper removed it.
+    pub(super) fn has_length(&self) -> bool {
+        self.has_length.load(Relaxed)
     }
 
     /// Notes that a request's head was read; it is in progress until the returned value is dropped.

@@ -116,16 +116,16 @@ impl Connections {
         let mut connection = pin!(connection);
         let mut draining = pin!(self.shutdown.draining());
         let mut timer = pin!(sleep_until(retires.min(Instant::now() + nap)));
-        let mut last_call: Option<Instant> = None;
+        let mut finishing = false;
+        let mut overdue: Option<Instant> = None;
         loop {
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => return ended.map_err(End::Protocol),
-                () = draining.as_mut(), if last_call.is_none() => {
-                    let overdue = Instant::now() + limits.drain;
-                    last_call = Some(overdue);
+                // The listener itself drops what is left once it has drained for long enough.
+                () = draining.as_mut(), if !finishing => {
+                    finishing = true;
                     connection.as_mut().finish();
-                    timer.as_mut().reset(overdue.min(Instant::now() + nap));
                 }
                 () = timer.as_mut() => {
                     let now = Instant::now();
@@ -133,16 +133,17 @@ impl Connections {
                     if stalls.is_some_and(|at| at <= now) {
                         return Err(End::Stalled);
                     }
-                    if last_call.is_some_and(|at| at <= now) {
+                    if overdue.is_some_and(|at| at <= now) {
                         return Err(End::Overdue);
                     }
-                    let idles = activity.idle_since().map(|since| since + idle);
-                    if last_call.is_none() && (retires <= now || idles.is_some_and(|at| at <= now)) {
-                        last_call = Some(now + limits.drain);
+                    let retires = activity.idle_since().map_or(retires, |since| retires.min(since + idle));
+                    if retires <= now && !finishing {
+                        finishing = true;
+                        overdue = Some(now + limits.drain);
                         connection.as_mut().finish();
                     }
-                    let ends = last_call.unwrap_or(idles.map_or(retires, |at| at.min(retires)));
-                    let next = ends.min(stalls.unwrap_or(ends)).min(now + nap);
+                    let next = if finishing { overdue } else { Some(retires) };
+                    let next = [next, stalls].into_iter().flatten().fold(now + nap, Instant::min);
                     timer.as_mut().reset(next);
                 }
             }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::{
     activity::{Activity, TrackedBody},
-    refusal::{Form, HANDLER_PANICKED, REQUEST_TIMED_OUT},
+    refusal::{FRAMED_TWICE, Form, HANDLER_PANICKED, REQUEST_TIMED_OUT},
     router::Routes,
 };
 use crate::{
@@ -43,21 +43,26 @@ impl Edge {
         &self.telemetry
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+    /// `has_length` tells of a `Content-Length` that hyper may have removed.
+    async fn answer(&self, request: Request<Body>, has_length: bool) -> Response<Body> {
         let form = Form::of(request.headers());
         let record = request.extensions().get::<Arc<RequestRecord>>().cloned();
         let limit = grpc_timeout(request.headers()).map_or(self.request, |asked| asked.min(self.request));
         let is_http1 = request.version() <= Version::HTTP_11;
-        // RFC 9112 §6.1: chunked together with a length is how a second request is smuggled past a proxy. hyper reads
-        // it as chunked and hides the length, so no connection is used again after a chunked request.
+        // RFC 9112 §6.1: a chunked request that has a length as well is how a second one is smuggled past a proxy. It is
+        // refused where it is noticed, and in any case no connection is used again after a chunked request.
         let mut close = is_http1 && request.headers().contains_key(header::TRANSFER_ENCODING);
 
-        let refusal = match timeout(limit, isolate(self.routes.answer(request))).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(Panicked)) => Err(HANDLER_PANICKED),
-            Err(_) => Err(REQUEST_TIMED_OUT),
+        let answer = if close && has_length {
+            Err(FRAMED_TWICE)
+        } else {
+            match timeout(limit, isolate(self.routes.answer(request))).await {
+                Ok(Ok(response)) => Ok(response),
+                Ok(Err(Panicked)) => Err(HANDLER_PANICKED),
+                Err(_) => Err(REQUEST_TIMED_OUT),
+            }
         };
-        let mut response = refusal.unwrap_or_else(|refusal| {
+        let mut response = answer.unwrap_or_else(|refusal| {
             if let Some(record) = record {
                 record.set_error(refusal.error);
             }
@@ -91,12 +96,13 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let has_length = self.activity.has_length();
         let in_flight = self.activity.begin();
         let edge = Arc::clone(&self.edge);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.peer);
         Box::pin(async move {
-            let response = edge.telemetry.observe(request, |request| edge.answer(request)).await;
+            let response = edge.telemetry.observe(request, |request| edge.answer(request, has_length)).await;
             Ok(response.map(|body| TrackedBody::new(body, in_flight)))
         })
     }

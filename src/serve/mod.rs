@@ -7,6 +7,7 @@
 //! - [`shutdown`]: running, draining, forced
 //! - `connection`: tells the protocol by its first bytes, then drives one connection to its end
 //! - `socket`, `activity`: what a connection is doing right now, for deadlines that hyper does not have
+//! - `length_field`: what hyper hides of a request that is framed twice
 //! - `edge`: what happens to every request: peer, telemetry, deadline, panic isolation
 //! - [`router`]: REST or gRPC by content type, and the answer when neither knows the path
 //! - `refusal`: the answers given here, in the form the caller understands
@@ -19,6 +20,7 @@ pub mod accept;
 mod activity;
 mod connection;
 mod edge;
+mod length_field;
 pub mod limits;
 mod refusal;
 pub mod router;

@@ -68,6 +68,14 @@ pub(super) const NOT_GRPC: Refusal = Refusal {
     description: "this path serves gRPC: application/grpc or application/grpc-web",
 };
 
+/// A REST route was called with a gRPC message (V-63).
+pub(super) const NOT_REST: Refusal = Refusal {
+    status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    code: Code::Unimplemented,
+    error: "unsupported_media_type",
+    description: "this path serves REST, not gRPC",
+};
+
 /// gRPC needs HTTP/2.
 pub(super) const GRPC_OVER_HTTP1: Refusal = Refusal {
     status: StatusCode::HTTP_VERSION_NOT_SUPPORTED,
@@ -82,6 +90,14 @@ pub(super) const GRPC_NOT_POST: Refusal = Refusal {
     code: Code::Internal,
     error: "method_not_allowed",
     description: "a gRPC call is a POST",
+};
+
+/// Both ways to tell a body's end (RFC 9112 §6.1).
+pub(super) const FRAMED_TWICE: Refusal = Refusal {
+    status: StatusCode::BAD_REQUEST,
+    code: Code::Internal,
+    error: "invalid_request",
+    description: "a request has a Content-Length or a Transfer-Encoding, never both",
 };
 
 /// The answer was not ready in time, be it for a slow body or a slow store.

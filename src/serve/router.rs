@@ -8,7 +8,7 @@ use http::{Method, Request, Response, Version};
 use tonic_web::GrpcWebLayer;
 use tower::ServiceExt;
 
-use super::refusal::{Form, GRPC_NOT_POST, GRPC_OVER_HTTP1, NOT_FOUND, NOT_GRPC};
+use super::refusal::{Form, GRPC_NOT_POST, GRPC_OVER_HTTP1, NOT_FOUND, NOT_GRPC, NOT_REST, Refusal};
 
 /// Everything that one listener serves.
 #[derive(Clone, Debug)]
@@ -22,14 +22,22 @@ pub struct Routes {
 /// Joins the REST routes with the gRPC services (of `tonic::service::Routes::into_axum_router`). Fallbacks of either
 /// are dropped: the one fallback is here.
 pub fn router(rest: Router, grpc: Router) -> Routes {
-    let grpc = grpc.reset_fallback();
-    let not_grpc =
-        grpc.clone().layer(middleware::from_fn(async |_: axum::extract::Request, _| NOT_GRPC.json()));
+    let (rest, grpc) = (rest.reset_fallback(), grpc.reset_fallback());
+    let refuse = |routes: &Router, refusal: Refusal| {
+        let answer = move |_: axum::extract::Request, _: middleware::Next| std::future::ready(refusal.json());
+        routes.clone().layer(middleware::from_fn(answer)).reset_fallback()
+    };
+    let (not_grpc, not_rest) = (refuse(&grpc, NOT_GRPC), refuse(&rest, NOT_REST));
     let unimplemented = async |request: Request<Body>| NOT_FOUND.answer(Form::of(request.headers()));
     Routes {
-        rest: rest.reset_fallback().merge(not_grpc.reset_fallback()).fallback(async || NOT_FOUND.json()),
-        grpc_web: grpc.clone().layer(GrpcWebLayer::new()).reset_fallback().fallback(unimplemented),
-        grpc: grpc.fallback(unimplemented),
+        rest: rest.merge(not_grpc).fallback(async || NOT_FOUND.json()),
+        grpc_web: grpc
+            .clone()
+            .layer(GrpcWebLayer::new())
+            .reset_fallback()
+            .merge(not_rest.clone())
+            .fallback(unimplemented),
+        grpc: grpc.merge(not_rest).fallback(unimplemented),
     }
 }
 

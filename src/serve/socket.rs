@@ -23,6 +23,7 @@ use tokio::{
 use super::{
     activity::Activity,
     connection::{Opening, PREFACE},
+    length_field::LengthField,
 };
 
 /// A stream that first gives back the bytes that were read to tell its protocol.
@@ -37,11 +38,12 @@ pub(super) struct Socket<S> {
     stall: Deadline,
 }
 
-/// The clock of the HTTP/1 head that is being read.
+/// The HTTP/1 head that is being read.
 struct Head {
     limit: Duration,
     deadline: Deadline,
     requests_seen: u64,
+    length_field: LengthField,
 }
 
 impl<S> Socket<S> {
@@ -56,7 +58,9 @@ impl<S> Socket<S> {
         let head = header.map(|limit| {
             let mut deadline = Deadline::default();
             deadline.set(opening.began + limit);
-            Head { limit, deadline, requests_seen: 0 }
+            let mut length_field = LengthField::default();
+            length_field.feed(&opening.bytes[..opening.length]);
+            Head { limit, deadline, requests_seen: 0, length_field }
         });
         Self {
             stream,
@@ -106,10 +110,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         if head.requests_seen != this.activity.requests() {
             head.requests_seen = this.activity.requests();
             head.deadline.clear();
+            head.length_field = LengthField::default();
         }
         if this.activity.is_busy() {
             return read;
         }
+        head.length_field.feed(&buf.filled()[before..]);
+        this.activity.set_has_length(head.length_field.found());
         if head.deadline.is_set() {
             // Asked on every read, not only on a pending one: a peer may drip faster than we poll.
             if head.deadline.poll(cx) {

@@ -1,4 +1,4 @@
-//! Behaviour through real sockets: one file per feature.
+//! Behaviour of the whole program, through its sockets and its command line: one file per feature.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,14 +10,18 @@
 
 mod batch;
 mod claims;
+mod cli;
 mod client_authentication;
+mod config;
 mod introspect;
 mod issue;
 mod keys;
 mod lifetime;
 mod parity;
+mod process;
 mod reload;
 mod support;
 mod target;
 mod throttling;
+mod transport;
 mod userinfo;

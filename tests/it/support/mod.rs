@@ -4,6 +4,7 @@ pub mod auth;
 pub mod cases;
 pub mod jwt;
 pub mod parallel;
+pub mod process;
 pub mod refused;
 pub mod server;
 pub mod wire;

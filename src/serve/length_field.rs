@@ -1,0 +1,84 @@
+//! Whether an HTTP/1 head has a `Content-Length` line (RFC 9112 §6.1), told from its bytes as they are read.
+//!
+//! hyper drops that line from a request that is chunked as well, so a service cannot see that the request had both,
+//! which is how a second request is smuggled past a proxy that believes the length. The scan follows one head from
+//! its first byte; a pipelined head that arrived together with its predecessor escapes it. That is bearable: it only
+//! decides between refusing and answering, as the connection ends after any chunked request.
+
+const NAME: &[u8] = b"content-length:";
+
+/// A scan over one head.
+#[derive(Debug, Default)]
+pub(super) struct LengthField {
+    /// Bytes of the current line so far, line ends not counted.
+    column: usize,
+    /// Whether the current line differs from `NAME` already.
+    other: bool,
+    ended: bool,
+    found: bool,
+}
+
+impl LengthField {
+    /// Whether the line was seen.
+    pub(super) fn found(&self) -> bool {
+        self.found
+    }
+
+    /// Goes on with the next bytes of the head; those after its end are ignored.
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if self.ended {
+                return;
+            }
+            match byte {
+                b'\n' => {
+                    self.ended = self.column == 0;
+                    self.column = 0;
+                    self.other = false;
+                }
+                b'\r' => {}
+                _ if self.other => self.column += 1,
+                _ => {
+                    self.other = byte.to_ascii_lowercase() != NAME[self.column];
+                    self.column += 1;
+                    if !self.other && self.column == NAME.len() {
+                        self.found = true;
+                        self.ended = true;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LengthField;
+
+    fn scan(pieces: &[&str]) -> bool {
+        let mut field = LengthField::default();
+        pieces.iter().for_each(|piece| field.feed(piece.as_bytes()));
+        field.found()
+    }
+
+    #[test]
+    fn the_line_is_found_however_it_is_cut() {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-LENGTH: 5\r\n\r\n";
+        assert!(scan(&[head]));
+        for cut in 0..head.len() {
+            assert!(scan(&[&head[..cut], &head[cut..]]), "{cut}");
+        }
+    }
+
+    #[test]
+    fn other_lines_and_bodies_are_not_taken_for_it() {
+        for bytes in [
+            "GET / HTTP/1.1\r\nx: content-length: 5\r\ncontent-lengths: 5\r\ncontent-type: a\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\ncontent-length: 5\r\n",
+            "GET / HTTP/1.1\n\ncontent-length: 5\n",
+            "\r\n",
+        ] {
+            assert!(!scan(&[bytes]), "{bytes:?}");
+        }
+    }
+}

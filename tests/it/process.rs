@@ -1,0 +1,135 @@
+//! The server as a process: its banner, its signals, its end, and what it does when descriptors run out.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::support::process::Process;
+
+const TOML: &str = r#"
+[[clients]]
+client_id = "service"
+client_secret = "secret"
+access_token_signing_alg = "HS256"
+"#;
+
+async fn token(server: &Process, client_id: &str) -> u16 {
+    let body = format!("grant_type=client_credentials&client_id={client_id}&client_secret=secret");
+    let request = reqwest::Client::new().post(format!("http://{}/token", server.address));
+    let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
+    request.send().await.unwrap().status().as_u16()
+}
+
+/// Sends the head of a token request and half of its body.
+async fn half_a_request(server: &Process) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = "POST /token HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 77\r\n\r\n";
+    stream.write_all(format!("{head}grant_type=client_credentials&").as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_banner_names_address_issuer_and_store() {
+    let server = Process::start(TOML).await;
+    let stdout = server.stdout();
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    for part in
+        [format!("http://{}", server.address), format!("http://{}", server.ops), "store in memory".to_owned()]
+    {
+        assert!(stdout.contains(&part), "{stdout}");
+    }
+    assert!(server.stderr().contains("do not outlive this process"), "{}", server.stderr());
+}
+
+// F-27
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_signal_drains_and_finishes_what_has_begun() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Process::start(TOML).await;
+        let mut stream = half_a_request(&server).await;
+        server.signal(signal);
+        let refused = server.eventually(async |this| TcpStream::connect(this.address).await.is_err());
+        assert!(refused.await, "new connections are refused");
+        stream.write_all(b"client_id=service&client_secret=secret&padding=").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert_eq!(server.ended().await.code(), Some(0), "{}", server.stderr());
+    }
+}
+
+// F-27
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_signal_forces_the_end() {
+    let mut server = Process::start(TOML).await;
+    let _stream = half_a_request(&server).await;
+    server.signal("TERM");
+    assert!(server.eventually(async |this| this.stderr().contains("draining")).await);
+    server.signal("TERM");
+    assert_eq!(server.ended().await.code(), Some(0));
+    assert!(server.stderr().contains("ending at once"), "{}", server.stderr());
+}
+
+// F-30, V-25
+#[tokio::test(flavor = "multi_thread")]
+async fn hangup_reloads_the_clients_or_keeps_the_old_ones() {
+    let mut server = Process::start(TOML).await;
+    assert_eq!(token(&server, "service").await, 200);
+
+    std::fs::write(&server.config, TOML.replace("client_secret =", "client_secert =")).unwrap();
+    server.signal("HUP");
+    assert!(server.eventually(async |this| this.stderr().contains("the old clients stay in use")).await);
+    assert!(server.stderr().contains("client_secert"), "{}", server.stderr());
+    assert_eq!(token(&server, "service").await, 200);
+
+    std::fs::write(&server.config, TOML.replace("\"service\"", "\"successor\"")).unwrap();
+    server.signal("HUP");
+    assert!(server.eventually(async |this| this.stderr().contains("were reloaded")).await);
+    assert_eq!(token(&server, "service").await, 400);
+    assert_eq!(token(&server, "successor").await, 200);
+
+    std::fs::write(&server.config, TOML.replace("HS256", "ES384")).unwrap();
+    server.signal("HUP");
+    assert!(
+        server.eventually(async |this| this.stderr().contains("has no key")).await,
+        "{}",
+        server.stderr()
+    );
+    assert_eq!(token(&server, "successor").await, 200);
+}
+
+// V-64
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_and_health_are_on_the_ops_listener_and_no_tokens() {
+    let server = Process::start(TOML).await;
+    assert_eq!(token(&server, "service").await, 200);
+    let metrics = reqwest::get(format!("http://{}/metrics", server.ops)).await.unwrap().text().await.unwrap();
+    for line in [
+        "mintage_tokens_issued_total{alg=\"HS256\"} 1",
+        "mintage_requests_total{endpoint=\"token\",grant=\"client_credentials\",outcome=\"ok\"} 1",
+        "mintage_build_info{version=",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    assert_eq!(server.get(server.ops, "/healthz").await, Some(200));
+    assert_eq!(server.get(server.ops, "/token").await, Some(404));
+    assert_eq!(server.get(server.address, "/metrics").await, Some(404));
+}
+
+// V-57, F-26
+#[tokio::test(flavor = "multi_thread")]
+async fn running_out_of_descriptors_is_outlived() {
+    let mut server = Process::start_through(TOML, "ulimit -n 64; exec \"$@\"").await;
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    assert!(server.eventually(async |this| this.stderr().contains("could not be accepted")).await);
+    drop(held);
+    assert!(server.eventually(async |this| this.get(this.address, "/healthz").await == Some(200)).await);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(token(&server, "service").await, 200);
+}

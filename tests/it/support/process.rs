@@ -1,0 +1,107 @@
+//! The real binary as a process of its own, for what only a process shows: signals, exit codes, its standard streams.
+
+use std::{
+    fs::{self, File},
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// A running `mintage serve`. It is killed when dropped.
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+    pub ops: SocketAddr,
+    pub config: PathBuf,
+    directory: TempDir,
+}
+
+impl Process {
+    /// Starts a server with this configuration file and waits until it is ready.
+    pub async fn start(toml: &str) -> Self {
+        Self::start_through(toml, "exec \"$@\"").await
+    }
+
+    /// The same through a shell script, which gets the command as its arguments.
+    pub async fn start_through(toml: &str, script: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = directory.path().join("mintage.toml");
+        fs::write(&config, toml).unwrap();
+        let (address, ops) = (free_address(), free_address());
+        let stream = |name: &str| Stdio::from(File::create(directory.path().join(name)).unwrap());
+        let child = Command::new("sh")
+            .args(["-c", script, "sh", env!("CARGO_BIN_EXE_mintage"), "serve", "--config"])
+            .arg(&config)
+            .env("ISSUER_URL", format!("http://{address}"))
+            .env("JWT_SECRET", super::server::JWT_SECRET)
+            .env("MINTAGE_LISTEN", address.to_string())
+            .env("MINTAGE_OPS_LISTEN", ops.to_string())
+            .env("MINTAGE_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(stream("stdout"))
+            .stderr(stream("stderr"))
+            .spawn()
+            .unwrap();
+        let mut process = Self { child, address, ops, config, directory };
+        let ready = process.eventually(async |this| this.get(this.address, "/readyz").await == Some(200));
+        assert!(ready.await, "not ready: {}", process.stderr());
+        process
+    }
+
+    /// The status of a GET, `None` when there is no answer.
+    pub async fn get(&self, address: SocketAddr, path: &str) -> Option<u16> {
+        reqwest::get(format!("http://{address}{path}")).await.ok().map(|response| response.status().as_u16())
+    }
+
+    /// Asks again and again until it is so, for at most half a minute.
+    pub async fn eventually(&mut self, is_so: impl AsyncFn(&Self) -> bool) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(30) {
+            if is_so(self).await {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        false
+    }
+
+    /// Sends a signal, by its name without SIG.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end, for at most half a minute.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(30) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the server did not end: {}", self.stderr());
+    }
+
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(self.directory.path().join("stdout")).unwrap()
+    }
+
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(self.directory.path().join("stderr")).unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
