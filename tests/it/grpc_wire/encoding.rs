@@ -9,8 +9,8 @@ use tonic::{Request, codec::CompressionEncoding};
 
 use crate::support::{
     TestServer, Wire,
+    auth::{basic, secret_of},
     raw_grpc::{Connection, INTROSPECT, ISSUE, frame, framed, prefixed},
-    wire::{basic, secret_of},
 };
 
 const OK: Option<u16> = Some(0);
@@ -72,7 +72,8 @@ async fn broken_frames_are_refused() {
     let authorization = basic("rs256", &secret_of("rs256"));
     let plain = ("authorization", authorization.as_str());
     let good = framed(&pb::IssueRequest::default());
-    let cases: [(&str, &[(&str, &str)], Vec<u8>); 10] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Vec<u8>);
+    let cases: [Case<'_>; 10] = [
         ("a length of 4 GiB", &[plain], prefixed(0, u32::MAX, b"")),
         ("a length beyond the body", &[plain], prefixed(0, 100, b"abc")),
         ("a prefix cut short", &[plain], vec![0, 0, 0]),

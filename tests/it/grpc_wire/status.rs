@@ -7,8 +7,8 @@ use tonic::{Code, Request};
 
 use crate::support::{
     Auth, Issue, TestServer, Wire,
+    auth::{basic, secret_of},
     raw_grpc::{Connection, ISSUE, framed},
-    wire::{basic, secret_of},
 };
 
 const OK: Option<u16> = Some(0);
@@ -40,7 +40,6 @@ async fn what_is_not_there_is_unimplemented() {
         "/mintage.admin.v1.ClientService/ListClients",
         "/mintage.admin.v1.SigningKeyService/RotateSigningKey",
         "/grpc.channelz.v1.Channelz/GetServers",
-        "/token",
         "/metrics",
         "/",
     ] {
