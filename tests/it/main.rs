@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod architecture;
 mod attacks;
 mod batch;
 mod claims;

@@ -117,7 +117,8 @@ async fn a_flood_of_bad_secrets_does_not_stop_good_callers() {
                 start.wait().await;
                 let guess = move |n: usize| {
                     let wire = wires[n % 2].clone();
-                    let client_id = if n.is_multiple_of(3) { "rs256".to_owned() } else { format!("client-{n}") };
+                    let client_id =
+                        if n.is_multiple_of(3) { "rs256".to_owned() } else { format!("client-{n}") };
                     async move { error(wire.issue(&Auth::basic(&client_id, "chosen"), &Issue::default()).await) }
                 };
                 in_parallel(200, 200, guess).await

@@ -65,6 +65,9 @@ async fn a_message_is_bounded_after_inflation() {
     assert_eq!(connection.call(ISSUE, &plain, frame(b"")).await.unwrap().grpc_status, OK);
 }
 
+/// A name, headers, and what is sent.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Vec<u8>);
+
 // V-60
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_frames_are_refused() {
@@ -72,7 +75,6 @@ async fn broken_frames_are_refused() {
     let authorization = basic("rs256", &secret_of("rs256"));
     let plain = ("authorization", authorization.as_str());
     let good = framed(&pb::IssueRequest::default());
-    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Vec<u8>);
     let cases: [Case<'_>; 10] = [
         ("a length of 4 GiB", &[plain], prefixed(0, u32::MAX, b"")),
         ("a length beyond the body", &[plain], prefixed(0, 100, b"abc")),
@@ -105,7 +107,7 @@ async fn garbage_in_place_of_a_message_is_refused_or_ignored() {
     let must_be_refused: [(&str, Vec<u8>); 8] = [
         ("10,000 nested groups", [0x0b_u8, 0x0c].iter().flat_map(|tag| [*tag; 10_000]).collect()),
         ("10,000 groups that never end", vec![0x0b; 10_000]),
-        ("10,000 nested unknown groups", vec![0xfb, 0x07].repeat(10_000)),
+        ("10,000 nested unknown groups", [0xfb, 0x07].repeat(10_000)),
         ("an end without a group", vec![0x0c]),
         ("a varint cut short", vec![0x08, 0xff]),
         ("a varint of eleven bytes", [&[0xf8, 0x07][..], &[0xff; 11]].concat()),
