@@ -164,6 +164,9 @@ def test_the_configuration_is_accepted(tmp_path):
     (tmp_path / "mintage.toml").write_text(one_block("configuration"))
     for name in re.findall(r'client_secret_file = "(.*)"', one_block("configuration")):
         (tmp_path / name).write_text("a secret that somebody chose\n")
+    # The key of the example is made as the README says it is made.
+    command = ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", "rs256.pem"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     result = mintage("config", "check", "--config", tmp_path / "mintage.toml")
     assert result.returncode == 0, result.stderr
 
