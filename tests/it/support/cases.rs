@@ -108,8 +108,21 @@ fn issue() -> BoxedStrategy<Issue> {
             1 => "https://[a-z]{1,8}/#?[a-z]{0,4}",
         ]
     };
-    let targets =
-        move || prop_oneof![8 => Just(vec![]).boxed(), 2 => prop::collection::vec(target(), 1..4).boxed()];
+    // Several targets of one client, so that their order in the token is compared too.
+    let together = || {
+        let of_one_client =
+            vec![vec!["https://api.example", "https://other.example"], vec!["plain", "hmac", "basic"]];
+        prop::sample::select(of_one_client)
+            .prop_shuffle()
+            .prop_map(|targets| targets.into_iter().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let targets = move || {
+        prop_oneof![
+            8 => Just(vec![]).boxed(),
+            1 => prop::collection::vec(target(), 1..4).boxed(),
+            1 => together().boxed(),
+        ]
+    };
     (scope, targets(), targets())
         .prop_map(|(scope, resources, audiences)| Issue { scope, resources, audiences })
         .boxed()
