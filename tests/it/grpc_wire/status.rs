@@ -40,7 +40,6 @@ async fn what_is_not_there_is_unimplemented() {
         "/mintage.admin.v1.ClientService/ListClients",
         "/mintage.admin.v1.SigningKeyService/RotateSigningKey",
         "/grpc.channelz.v1.Channelz/GetServers",
-        "/token",
         "/metrics",
         "/",
     ] {
