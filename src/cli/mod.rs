@@ -1,6 +1,6 @@
 //! The command line: what may be said, and one module per command that does it.
 //!
-//! A command returns a [`Report`] or a [`Failure`] and prints nothing itself; `output` prints either as text or JSON. Exit
+//! A command returns a `Report` or a `Failure` and prints nothing itself; `output` prints either as text or JSON. Exit
 //! codes: 0 done, 1 failed, 2 misused.
 
 mod completions;

@@ -15,11 +15,10 @@ use crate::{
     clock::Timestamp,
     oauth::{
         AuthorizationServer, Error,
-        error::Description,
         grant::GrantType,
         introspect::{Introspection, Question},
         issue::{ACCESS_TOKEN_TYPE_URI, TokenRequest, TokenResponse},
-        scope::{self, Scope},
+        scope::{RequestedScope, Scope},
         userinfo::{UserInfo, presented_token},
     },
     secret::Secret,
@@ -82,10 +81,10 @@ impl TokenService {
             authentication: client_authentication::read(call, secret, &message.client_id)?,
             source: call.source,
             grant_type: Some(grant.as_str().to_owned()),
-            scope: join_scopes(&message.scopes)?,
+            scope: (!message.scopes.is_empty()).then_some(RequestedScope::Tokens(message.scopes)),
             resources: message.resources,
             audiences: message.audiences,
-            lifetime: message.lifetime.map(to_duration).transpose()?,
+            lifetime: message.lifetime.map(to_duration),
         };
         let response = self.server.issue(request).await?;
         call.record.add_issued(response.alg.as_str());
@@ -137,13 +136,10 @@ impl TokenService {
     }
 }
 
-fn join_scopes(scopes: &[String]) -> Result<Option<String>, Error> {
-    let invalid = |error: scope::InvalidScope| Error::InvalidScope(Description::new(error.to_string()));
-    Ok(scope::join(scopes).map_err(invalid)?.map(std::borrow::Cow::into_owned))
-}
-
-fn to_duration(lifetime: prost_types::Duration) -> Result<Duration, Error> {
-    lifetime.try_into().map_err(|_| Error::invalid_request("lifetime must not be negative"))
+/// A negative wish is as impossible as none at all, which the core refuses.
+fn to_duration(wish: prost_types::Duration) -> Duration {
+    // The conversion negates what it refuses, and the least of all numbers has no opposite.
+    if wish.seconds < 0 { Duration::ZERO } else { wish.try_into().unwrap_or(Duration::ZERO) }
 }
 
 fn issue_response(response: &TokenResponse) -> pb::IssueResponse {

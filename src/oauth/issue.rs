@@ -13,7 +13,7 @@ use super::{
     error::{Description, Error},
     grant::{GrantType, client_credentials},
     resource::{self, Audience},
-    scope::Scope,
+    scope::{RequestedScope, Scope},
 };
 use crate::{
     clock::Timestamp,
@@ -35,7 +35,7 @@ pub struct TokenRequest {
     /// `grant_type`
     pub grant_type: Option<String>,
     /// `scope`
-    pub scope: Option<String>,
+    pub scope: Option<RequestedScope>,
     /// `resource` (RFC 8707 §2)
     pub resources: Vec<String>,
     /// `audience`
@@ -90,9 +90,7 @@ impl AuthorizationServer {
 
         // 2. Authorise: the grant, the scope, the audience.
         let scope = match authorise_grant(&client, grant_type)? {
-            GrantType::ClientCredentials => {
-                client_credentials::grant_scope(&client, request.scope.as_deref())?
-            }
+            GrantType::ClientCredentials => client_credentials::grant_scope(&client, request.scope.as_ref())?,
         };
         let audiences = resource::choose(&client, self.issuer(), &request.resources, &request.audiences)?;
 

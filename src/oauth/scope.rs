@@ -1,6 +1,6 @@
 //! Scope (RFC 6749 §3.3): a set of case-sensitive, space-delimited tokens.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use serde::{Serialize, Serializer};
 
@@ -99,19 +99,31 @@ impl Serialize for Scope {
     }
 }
 
-/// Joins separate scope-tokens, as gRPC carries them, into the wire form.
-///
-/// # Errors
-/// [`InvalidScope::Syntax`] when an item is empty or holds a space, so that one item cannot smuggle in two tokens.
-pub fn join(tokens: &[String]) -> Result<Option<Cow<'_, str>>, InvalidScope> {
-    if tokens.iter().any(|token| token.is_empty() || token.contains(' ')) {
-        return Err(InvalidScope::Syntax);
+/// A scope as a request carries it. It is read only once the client is known, so that a stranger is told that it is one
+/// and nothing else, whichever transport it uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestedScope {
+    /// The wire form (RFC 6749 §3.3).
+    Text(String),
+    /// One scope-token per item, as gRPC carries them.
+    Tokens(Vec<String>),
+}
+
+impl RequestedScope {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// As [`Scope::parse`]; also [`InvalidScope::Syntax`] when an item is empty or holds a space, so that one item cannot
+    /// smuggle in two tokens.
+    pub fn read(&self) -> Result<Scope, InvalidScope> {
+        match self {
+            Self::Text(text) => Scope::parse(text),
+            Self::Tokens(tokens) if tokens.iter().any(|token| token.is_empty() || token.contains(' ')) => {
+                Err(InvalidScope::Syntax)
+            }
+            Self::Tokens(tokens) => Scope::parse(&tokens.join(" ")),
+        }
     }
-    Ok(match tokens {
-        [] => None,
-        [one] => Some(Cow::Borrowed(one)),
-        many => Some(Cow::Owned(many.join(" "))),
-    })
 }
 
 #[cfg(test)]
@@ -155,11 +167,13 @@ mod tests {
 
     #[test]
     fn an_item_of_a_list_is_one_token() {
-        let strings = |items: &[&str]| items.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-        assert_eq!(join(&[]), Ok(None));
-        assert_eq!(join(&strings(&["a", "b"])), Ok(Some("a b".into())));
-        assert_eq!(join(&strings(&["a b"])), Err(InvalidScope::Syntax));
-        assert_eq!(join(&strings(&["a", ""])), Err(InvalidScope::Syntax));
+        let read = |items: &[&str]| {
+            RequestedScope::Tokens(items.iter().map(|item| (*item).to_owned()).collect()).read()
+        };
+        assert_eq!(read(&["a", "b"]).unwrap().as_str(), "a b");
+        for items in [&["a b"][..], &["a", ""], &["a\"b"]] {
+            assert_eq!(read(items), Err(InvalidScope::Syntax), "{items:?}");
+        }
     }
 
     proptest! {

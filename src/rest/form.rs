@@ -151,6 +151,14 @@ mod tests {
         assert_eq!(form.take("empty"), None);
     }
 
+    // Taking one parameter must not put those that may repeat into another order.
+    #[test]
+    fn repeated_parameters_keep_their_order() {
+        let mut form = Form::parse("scope=a&resource=1&resource=2&x=y&resource=3").ok().unwrap();
+        assert_eq!(form.take("scope").as_deref(), Some("a"));
+        assert_eq!(form.take_all("resource"), ["1", "2", "3"]);
+    }
+
     // CHK-2, V-39
     #[test]
     fn repeated_parameters_are_refused() {

@@ -17,6 +17,7 @@ use super::{
 use crate::oauth::{
     grant::GrantType,
     issue::{TokenRequest, TokenResponse},
+    scope::RequestedScope,
 };
 
 pub(super) async fn token(
@@ -52,7 +53,7 @@ async fn issue(
         authentication: client_authentication::read(headers, &mut form, facts)?,
         source: facts.source,
         grant_type,
-        scope: form.take("scope"),
+        scope: form.take("scope").map(RequestedScope::Text),
         resources: form.take_all("resource"),
         audiences: form.take_all("audience"),
         lifetime: None,

@@ -9,7 +9,7 @@
 //! - `socket`, `activity`: what a connection is doing right now, for deadlines that hyper does not have
 //! - `length_field`: what hyper hides of a request that is framed twice
 //! - `edge`: what happens to every request: peer, telemetry, deadline, panic isolation
-//! - [`router`]: REST or gRPC by content type, and the answer when neither knows the path
+//! - [`mod@router`]: REST or gRPC by content type, and the answer when neither knows the path
 //! - `refusal`: the answers given here, in the form the caller understands
 //!
 //! `Upgrade: h2c` is ignored (RFC 9113 dropped it): such a request, which Java's client sends first, is answered in

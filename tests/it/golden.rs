@@ -11,9 +11,9 @@ use tonic_types::StatusExt;
 
 use crate::support::{
     TestServer, Wire,
+    auth::{basic, secret_of},
     http::{FORM, Reply, get, post, send},
     server::CLIENTS,
-    wire::{basic, secret_of},
 };
 
 /// Compares `actual` with a file, or writes it.

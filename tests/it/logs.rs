@@ -13,10 +13,10 @@ use tokio::{
 use tonic::{Request, transport::Channel};
 
 use crate::support::{
+    auth::basic,
     forge::b64,
     http::{FORM, Reply, exchange, request},
     process::Process,
-    wire::basic,
 };
 
 // None of these words or their first eight characters occurs by itself.

@@ -10,13 +10,24 @@
 
 mod architecture;
 mod attacks;
+mod batch;
+mod claims;
 mod cli;
+mod client_authentication;
 mod config;
 mod golden;
 mod grpc_wire;
+mod introspect;
 mod issue;
+mod keys;
+mod lifetime;
 mod logs;
+mod parity;
 mod process;
+mod reload;
 mod rest_wire;
 mod support;
+mod target;
+mod throttling;
 mod transport;
+mod userinfo;

@@ -18,6 +18,10 @@ use crate::{
 pub const LIFETIME_RANGE: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(30)..=Duration::from_secs(24 * 60 * 60);
 
+/// The most claims of its own a client may have. With those the server sets they stay far below
+/// [`crate::jose::json::MAX_MEMBERS`], above which a token could not be read back.
+pub const MAX_CLAIMS: usize = 64;
+
 /// The most bytes the JSON of a client's own claims may take: they travel in every token.
 pub const MAX_CLAIMS_LENGTH: usize = 4 * 1024;
 
@@ -184,6 +188,9 @@ fn check_lifetime(lifetime: Duration, max: Duration) -> Result<(), String> {
 }
 
 fn check_claims(claims: &[(String, Box<RawValue>)]) -> Result<(), String> {
+    if claims.len() > MAX_CLAIMS {
+        return Err(format!("there are {} claims; at most {MAX_CLAIMS} fit into a token", claims.len()));
+    }
     for (index, (name, _)) in claims.iter().enumerate() {
         if access_token::is_registered_claim(name) {
             return Err(format!(

@@ -3,7 +3,7 @@
 use crate::oauth::{
     client::AuthenticatedClient,
     error::{Description, Error},
-    scope::Scope,
+    scope::{RequestedScope, Scope},
 };
 
 /// The scope to grant: what was asked for, all of which the client must be registered for; or, when nothing was asked
@@ -11,10 +11,10 @@ use crate::oauth::{
 ///
 /// # Errors
 /// [`Error::InvalidScope`].
-pub fn grant_scope(client: &AuthenticatedClient, requested: Option<&str>) -> Result<Scope, Error> {
+pub fn grant_scope(client: &AuthenticatedClient, requested: Option<&RequestedScope>) -> Result<Scope, Error> {
     let Some(requested) = requested else { return Ok(client.scope.clone()) };
     let requested =
-        Scope::parse(requested).map_err(|error| Error::InvalidScope(Description::new(error.to_string())))?;
+        requested.read().map_err(|error| Error::InvalidScope(Description::new(error.to_string())))?;
     match requested.first_outside(&client.scope) {
         None => Ok(requested),
         Some(token) => Err(Error::InvalidScope(Description::new(format!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::judge::Judge;
-use crate::support::{TestServer, forge::part, http::FORM, server::CLIENTS, wire::basic};
+use crate::support::{TestServer, auth::basic, forge::part, http::FORM, server::CLIENTS};
 
 const TOKENS: usize = 1000;
 const MANY: usize = 100;

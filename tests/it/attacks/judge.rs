@@ -5,7 +5,8 @@ use tonic::{Request, transport::Channel};
 
 use crate::support::{
     TestServer, Wire,
-    wire::{basic, encode, refused, secret_of},
+    auth::{basic, encode, secret_of},
+    refused::from_status,
 };
 
 /// A resource server that may ask about any token.
@@ -83,7 +84,7 @@ impl Judge {
             format!("Bearer realm=\"mintage\", error=\"invalid_token\", error_description=\"{text}\"");
         assert_eq!(challenge.as_deref(), Some(expected.as_str()), "{name}");
         let message = pb::UserInfoRequest { access_token: token.to_owned() };
-        let refusal = refused(self.grpc.clone().user_info(message).await.unwrap_err());
+        let refusal = from_status(&self.grpc.clone().user_info(message).await.unwrap_err());
         assert_eq!((refusal.error.as_str(), refusal.description.as_str()), ("invalid_token", text), "{name}");
         if token.bytes().all(|byte| byte.is_ascii_graphic()) && token.len() < 8 * 1024 {
             let bearer = format!("Bearer {token}");

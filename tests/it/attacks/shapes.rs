@@ -3,10 +3,10 @@
 use super::judge::Judge;
 use crate::support::{
     TestServer,
+    auth::{basic, secret_of},
     forge::{self, Forge, b64, payload, payload_with},
     http::{get, post_as, token},
     raw_grpc::{Connection, INTROSPECT, framed},
-    wire::{basic, secret_of},
 };
 
 // CHK-71, V-11

@@ -9,8 +9,8 @@ use tonic::{Request, codec::CompressionEncoding};
 
 use crate::support::{
     TestServer, Wire,
+    auth::{basic, secret_of},
     raw_grpc::{Connection, INTROSPECT, ISSUE, frame, framed, prefixed},
-    wire::{basic, secret_of},
 };
 
 const OK: Option<u16> = Some(0);

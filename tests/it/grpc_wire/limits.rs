@@ -5,8 +5,8 @@ use prost::Message;
 
 use crate::support::{
     TestServer,
+    auth::{basic, secret_of},
     raw_grpc::{Connection, ISSUE, framed},
-    wire::{basic, secret_of},
 };
 
 // V-55

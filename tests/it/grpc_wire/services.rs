@@ -17,9 +17,9 @@ use tonic_reflection::pb as reflection;
 
 use crate::support::{
     TestServer,
+    auth::{basic, secret_of},
     http::{Reply, send},
     raw_grpc::{Connection, ISSUE, frame, framed},
-    wire::{basic, secret_of},
 };
 
 async fn channel(url: String) -> Channel {
@@ -178,7 +178,7 @@ async fn grpc_and_rest_are_not_mistaken_for_each_other() {
     }
     let connection = Connection::open(&server).await;
     let at_rest = connection.call("/token", &[], frame(b"grant_type=client_credentials")).await.unwrap();
-    assert_eq!((at_rest.http_status, at_rest.grpc_status), (415, None), "gRPC at a REST path");
+    assert_eq!((at_rest.http_status, at_rest.grpc_status), (415, None), "gRPC on a REST path");
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let answer = connection.call("/token", &form, "grant_type=client_credentials").await.unwrap();
     assert_eq!((answer.http_status, answer.grpc_status), (400, None), "REST over HTTP/2");

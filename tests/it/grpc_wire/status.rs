@@ -7,8 +7,8 @@ use tonic::{Code, Request};
 
 use crate::support::{
     Auth, Issue, TestServer, Wire,
+    auth::{basic, secret_of},
     raw_grpc::{Connection, ISSUE, framed},
-    wire::{basic, secret_of},
 };
 
 const OK: Option<u16> = Some(0);

@@ -2,8 +2,8 @@
 
 use crate::support::{
     TestServer,
+    auth::{basic, secret_of},
     http::{FORM, Reply, post, send, token},
-    wire::{basic, secret_of},
 };
 
 async fn userinfo(server: &TestServer, headers: &[(&str, &str)]) -> Reply {

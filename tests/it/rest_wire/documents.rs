@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::support::{
     TestServer,
+    auth::{basic, secret_of},
     forge::part,
     http::{get, post, post_as, send, token},
     server::{CLIENTS, ISSUER},
-    wire::{basic, secret_of},
 };
 
 const OPENID: &str = "/.well-known/openid-configuration";

@@ -8,8 +8,8 @@ use proptest::{
 
 use crate::support::{
     TestServer,
+    auth::{basic, secret_of},
     http::{FORM, get, post, post_as, send},
-    wire::{basic, secret_of},
 };
 
 const GRANT: &str = "grant_type=client_credentials";

@@ -7,8 +7,8 @@ use tokio::{
 
 use crate::support::{
     TestServer,
+    auth::{basic, secret_of},
     http::{FORM, Reply, exchange, get, post, post_as, request},
-    wire::{basic, secret_of},
 };
 
 const GRANT: &str = "grant_type=client_credentials";

@@ -2,10 +2,10 @@
 
 use crate::support::{
     TestServer, Wire,
+    auth::{basic, secret_of},
     forge::part,
     http::{FORM, get, post_as, send, token},
     server::{CLIENTS, ISSUER},
-    wire::{basic, secret_of},
 };
 
 const GRANT: &str = "grant_type=client_credentials";

@@ -149,7 +149,7 @@ pub async fn post(server: &TestServer, target: &str, headers: &[(&str, &str)], f
 
 /// POST of a form by a client of `support::server::CLIENTS`, with Basic.
 pub async fn post_as(server: &TestServer, client_id: &str, target: &str, form: &str) -> Reply {
-    let basic = super::wire::basic(client_id, &super::wire::secret_of(client_id));
+    let basic = super::auth::basic(client_id, &super::auth::secret_of(client_id));
     post(server, target, &[("authorization", &basic)], form).await
 }
 

@@ -1,11 +1,17 @@
 //! What the tests share.
 
+pub mod auth;
+pub mod cases;
 pub mod forge;
 pub mod http;
+pub mod jwt;
+pub mod parallel;
 pub mod process;
 pub mod raw_grpc;
+pub mod refused;
 pub mod server;
 pub mod wire;
 
+pub use auth::{Auth, WRONG};
 pub use server::TestServer;
-pub use wire::{Auth, Issue, Outcome, Refused, Transport, Wire};
+pub use wire::{Issue, Outcome, Transport, Wire, error};

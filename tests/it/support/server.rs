@@ -1,6 +1,6 @@
 //! A whole server on a free port, in this process: real configuration, real sockets, a clock that stands still.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use mintage::{
     app::{Core, ReloadError},
@@ -11,7 +11,12 @@ use mintage::{
     telemetry::{Metrics, Telemetry},
 };
 use tempfile::TempDir;
-use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    runtime::Handle,
+    sync::{OnceCell, oneshot},
+    task::JoinHandle,
+};
 
 /// The instant every test begins at.
 pub const NOW: u64 = 1_800_000_000;
@@ -114,6 +119,22 @@ pub struct TestServer {
 }
 
 impl TestServer {
+    /// The one server that all tests share which neither move its clock nor reload its clients: it has [`CLIENTS`], and
+    /// what one test has verified another need not compute again. It runs on a runtime of its own until the process ends.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<TestServer> = OnceCell::const_new();
+        let start = || async {
+            let (sender, receiver) = oneshot::channel();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+                let _ = sender.send(runtime.block_on(Self::start()));
+                runtime.block_on(std::future::pending::<()>());
+            });
+            receiver.await.expect("the shared server starts")
+        };
+        SHARED.get_or_init(start).await
+    }
+
     /// A server with [`CLIENTS`].
     pub async fn start() -> Self {
         Self::with(CLIENTS).await
@@ -158,6 +179,11 @@ impl TestServer {
     /// The URL of a path on this server.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Where its configuration and its generated key files lie.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Replaces the configuration file and reloads the clients, as SIGHUP does.

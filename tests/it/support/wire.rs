@@ -1,56 +1,24 @@
 //! One behaviour, two transports: a test says what is asked, and runs over REST and over gRPC.
 
+use std::fmt;
+
 use mintage::grpc::pb::token::{
     self as pb, introspect_request, issue_request, token_service_client::TokenServiceClient,
 };
 use serde_json::{Value, json};
-use tonic::{Code, Request, Status, transport::Channel};
-use tonic_types::StatusExt;
+use tonic::transport::Channel;
 
-use super::server::TestServer;
+use super::{
+    auth::{Auth, encode},
+    refused::{self, Refused},
+    server::TestServer,
+};
 
 /// The two ways to call the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     Rest,
     Grpc,
-}
-
-/// How a client authenticates.
-#[derive(Clone, Debug)]
-pub enum Auth {
-    /// HTTP Basic or `authorization` metadata, the parts form-encoded.
-    Basic(String, String),
-    /// Parameters or the message field.
-    Post(String, String),
-    /// A verbatim header or metadata value.
-    Header(String),
-    /// Both of the first two.
-    Both(String, String),
-    /// Nothing.
-    None,
-}
-
-impl Auth {
-    /// The client of `support::server::CLIENTS` whose secret follows from its name.
-    pub fn of(client_id: &str) -> Self {
-        Self::Basic(client_id.to_owned(), secret_of(client_id))
-    }
-
-    /// The same, as parameters.
-    pub fn post(client_id: &str) -> Self {
-        Self::Post(client_id.to_owned(), secret_of(client_id))
-    }
-}
-
-/// The secrets of `support::server::CLIENTS`.
-pub fn secret_of(client_id: &str) -> String {
-    match client_id {
-        "a:b c" => "p%+:/= x".to_owned(),
-        "generated" => "mint_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG".to_owned(),
-        "resource-server" => "rs-secret".to_owned(),
-        other => format!("secret-of-{other}"),
-    }
 }
 
 /// Parameters of a token request.
@@ -61,18 +29,33 @@ pub struct Issue {
     pub audiences: Vec<String>,
 }
 
-/// A refusal, as far as both transports can tell it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// The OAuth error code.
-    pub error: String,
-    pub description: String,
+impl Issue {
+    /// A request for this scope.
+    pub fn scope(scope: &str) -> Self {
+        Self { scope: Some(scope.to_owned()), ..Self::default() }
+    }
+
+    /// A request for these resources.
+    pub fn resources(resources: &[&str]) -> Self {
+        Self { resources: resources.iter().map(|text| (*text).to_owned()).collect(), ..Self::default() }
+    }
+
+    /// A request for these audiences.
+    pub fn audiences(audiences: &[&str]) -> Self {
+        Self { audiences: audiences.iter().map(|text| (*text).to_owned()).collect(), ..Self::default() }
+    }
 }
 
 /// What came back: JSON in the REST form, or a refusal.
-pub type Outcome = Result<Value, Refused>;
+pub type Outcome<T = Value> = Result<T, Refused>;
+
+/// The OAuth error code of a refusal.
+pub fn error<T: fmt::Debug>(outcome: Outcome<T>) -> String {
+    outcome.expect_err("the request must be refused").error
+}
 
 /// Calls a server over one transport.
+#[derive(Clone)]
 pub struct Wire {
     pub transport: Transport,
     base: String,
@@ -105,7 +88,7 @@ impl Wire {
                 form.extend(issue.scope.clone().map(|scope| ("scope", scope)));
                 form.extend(issue.resources.iter().map(|resource| ("resource", resource.clone())));
                 form.extend(issue.audiences.iter().map(|audience| ("audience", audience.clone())));
-                self.post("/token", auth, form).await
+                self.post("/token", auth, form).await.map(|text| parse(&text))
             }
             Transport::Grpc => {
                 let message = pb::IssueRequest {
@@ -117,12 +100,9 @@ impl Wire {
                         .collect(),
                     resources: issue.resources.clone(),
                     audiences: issue.audiences.clone(),
-                    client_authentication: message_secret(auth)
-                        .map(issue_request::ClientAuthentication::ClientSecret),
                     ..Default::default()
                 };
-                let response =
-                    self.grpc.clone().issue(request(message, auth)).await.map_err(refused)?.into_inner();
+                let response = self.issue_message(auth, message).await?;
                 let mut json = json!({
                     "access_token": response.access_token,
                     "token_type": response.token_type,
@@ -136,68 +116,129 @@ impl Wire {
         }
     }
 
+    /// Asks for a token by a message, into which the credentials are put.
+    pub async fn issue_message(
+        &self,
+        auth: &Auth,
+        mut message: pb::IssueRequest,
+    ) -> Outcome<pb::IssueResponse> {
+        if let Auth::BasicBeside(_, _, beside) = auth {
+            message.client_id.clone_from(beside);
+        } else {
+            message.client_authentication =
+                auth.message().map(issue_request::ClientAuthentication::ClientSecret);
+        }
+        finish(self.grpc.clone().issue(auth.call(message)).await)
+    }
+
     /// Asks for a token that must be granted, and returns it.
     pub async fn token(&self, client_id: &str) -> String {
-        let response = self.issue(&Auth::of(client_id), &Issue::default()).await;
+        self.granted(&Auth::of(client_id), &Issue::default()).await
+    }
+
+    /// Asks for a token that must be granted, and returns it.
+    pub async fn granted(&self, auth: &Auth, issue: &Issue) -> String {
+        let response = self.issue(auth, issue).await;
         response.unwrap()["access_token"].as_str().unwrap().to_owned()
     }
 
     /// Asks about a token.
     pub async fn introspect(&self, auth: &Auth, token: &str) -> Outcome {
+        self.introspect_text(auth, token).await.map(|text| parse(&text))
+    }
+
+    /// Asks about a token; the answer is the exact text, which over gRPC is put together from `claims_json`.
+    pub async fn introspect_text(&self, auth: &Auth, token: &str) -> Outcome<String> {
         match self.transport {
             Transport::Rest => {
                 let form = if token.is_empty() { vec![] } else { vec![("token", token.to_owned())] };
                 self.post("/introspect", auth, form).await
             }
             Transport::Grpc => {
-                let message = pb::IntrospectRequest {
-                    token: token.to_owned(),
-                    client_authentication: message_secret(auth)
-                        .map(introspect_request::ClientAuthentication::ClientSecret),
-                    ..Default::default()
-                };
-                let response =
-                    self.grpc.clone().introspect(request(message, auth)).await.map_err(refused)?.into_inner();
+                let message = pb::IntrospectRequest { token: token.to_owned(), ..Default::default() };
+                let response = self.introspect_message(auth, message).await?;
                 if !response.active {
-                    assert_eq!(
-                        response,
-                        pb::IntrospectResponse::default(),
-                        "an inactive token says nothing else"
-                    );
-                    return Ok(json!({ "active": false }));
+                    let nothing = pb::IntrospectResponse::default();
+                    assert_eq!(response, nothing, "an inactive token says nothing else");
+                    return Ok(r#"{"active":false}"#.to_owned());
                 }
-                let mut json: Value = serde_json::from_slice(&response.claims_json).unwrap();
-                json["active"] = true.into();
-                json["token_type"] = response.token_type.into();
-                Ok(json)
+                let claims = String::from_utf8(response.claims_json).unwrap();
+                Ok(format!(r#"{{"active":true,"token_type":"{}",{}"#, response.token_type, &claims[1..]))
             }
         }
+    }
+
+    /// Asks about a token by a message, into which the credentials are put.
+    pub async fn introspect_message(
+        &self,
+        auth: &Auth,
+        mut message: pb::IntrospectRequest,
+    ) -> Outcome<pb::IntrospectResponse> {
+        message.client_authentication =
+            auth.message().map(introspect_request::ClientAuthentication::ClientSecret);
+        finish(self.grpc.clone().introspect(auth.call(message)).await)
+    }
+
+    /// Whether a token is active, according to a client that may ask about any.
+    pub async fn is_active(&self, token: &str) -> bool {
+        let answer = self.introspect(&Auth::of("resource-server"), token).await.unwrap();
+        answer["active"].as_bool().unwrap()
     }
 
     /// Asks what a token says about its subject.
     pub async fn userinfo(&self, token: Option<&str>) -> Outcome {
+        self.userinfo_text(token).await.map(|text| parse(&text))
+    }
+
+    /// The same; the answer is the exact text.
+    pub async fn userinfo_text(&self, token: Option<&str>) -> Outcome<String> {
         let auth = token.map_or(Auth::None, |token| Auth::Header(format!("Bearer {token}")));
+        self.userinfo_with(&auth, None).await
+    }
+
+    /// The same, with these headers and this parameter.
+    pub async fn userinfo_with(&self, auth: &Auth, parameter: Option<&str>) -> Outcome<String> {
         match self.transport {
-            Transport::Rest => {
-                let request = self.http.get(format!("{}/userinfo", self.base));
-                answer(authorized(request, &auth).send().await.unwrap()).await
-            }
+            Transport::Rest => match parameter {
+                Some(token) => self.post("/userinfo", auth, vec![("access_token", token.to_owned())]).await,
+                None => self.send(self.http.get(self.url("/userinfo")), auth).await,
+            },
             Transport::Grpc => {
-                let message = pb::UserInfoRequest::default();
-                let response =
-                    self.grpc.clone().user_info(request(message, &auth)).await.map_err(refused)?.into_inner();
-                Ok(serde_json::from_slice(&response.claims_json).unwrap())
+                let message = pb::UserInfoRequest { access_token: parameter.unwrap_or_default().to_owned() };
+                let response = finish(self.grpc.clone().user_info(auth.call(message)).await)?;
+                Ok(String::from_utf8(response.claims_json).unwrap())
             }
         }
     }
 
-    async fn post(&self, path: &str, auth: &Auth, mut form: Vec<(&'static str, String)>) -> Outcome {
-        if let Auth::Post(client_id, secret) | Auth::Both(client_id, secret) = auth {
-            form.extend([("client_id", client_id.clone()), ("client_secret", secret.clone())]);
-        }
-        let request = self.http.post(format!("{}{path}", self.base));
+    /// Posts a form, the credentials added, over REST whatever the transport.
+    pub async fn post(
+        &self,
+        path: &str,
+        auth: &Auth,
+        mut form: Vec<(&'static str, String)>,
+    ) -> Outcome<String> {
+        form.extend(auth.parameters());
+        let request = self.http.post(self.url(path));
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(encode(&form));
-        answer(authorized(request, auth).send().await.unwrap()).await
+        self.send(request, auth).await
+    }
+
+    async fn send(&self, mut request: reqwest::RequestBuilder, auth: &Auth) -> Outcome<String> {
+        let headers = auth.headers();
+        for value in &headers {
+            request = request.header("authorization", value);
+        }
+        let response = request.send().await.unwrap();
+        if response.status().is_success() {
+            return Ok(response.text().await.unwrap());
+        }
+        Err(refused::from_response(response, !headers.is_empty()).await)
+    }
+
+    /// The URL of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
     }
 
     /// The generated client, for what REST has no twin of.
@@ -206,79 +247,17 @@ impl Wire {
     }
 }
 
-/// `application/x-www-form-urlencoded`
-pub fn encode(form: &[(&'static str, String)]) -> String {
-    form.iter().map(|(name, value)| format!("{name}={}", form_encode(value))).collect::<Vec<_>>().join("&")
-}
-
-fn form_encode(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
-/// The value of a Basic `Authorization` header (RFC 6749 §2.3.1).
-pub fn basic(client_id: &str, secret: &str) -> String {
-    use base64::engine::{Engine, general_purpose::STANDARD};
-
-    format!("Basic {}", STANDARD.encode(format!("{}:{}", form_encode(client_id), form_encode(secret))))
-}
-
-fn header(auth: &Auth) -> Option<String> {
-    match auth {
-        Auth::Basic(client_id, secret) | Auth::Both(client_id, secret) => Some(basic(client_id, secret)),
-        Auth::Header(value) => Some(value.clone()),
-        Auth::Post(..) | Auth::None => None,
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.transport.fmt(f)
     }
 }
 
-fn authorized(request: reqwest::RequestBuilder, auth: &Auth) -> reqwest::RequestBuilder {
-    match header(auth) {
-        Some(value) => request.header("authorization", value),
-        None => request,
-    }
+/// The message of a response, or the refusal that a status is.
+pub fn finish<T>(result: Result<tonic::Response<T>, tonic::Status>) -> Outcome<T> {
+    result.map(tonic::Response::into_inner).map_err(|status| refused::from_status(&status))
 }
 
-async fn answer(response: reqwest::Response) -> Outcome {
-    let status = response.status();
-    let json: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
-    if status.is_success() {
-        return Ok(json);
-    }
-    let text = |member: &str| json[member].as_str().unwrap().to_owned();
-    Err(Refused { error: text("error"), description: text("error_description") })
-}
-
-fn message_secret(auth: &Auth) -> Option<pb::ClientSecret> {
-    match auth {
-        Auth::Post(client_id, secret) | Auth::Both(client_id, secret) => {
-            Some(pb::ClientSecret { client_id: client_id.clone(), client_secret: secret.clone() })
-        }
-        Auth::Basic(..) | Auth::Header(_) | Auth::None => None,
-    }
-}
-
-fn request<T>(message: T, auth: &Auth) -> Request<T> {
-    let mut request = Request::new(message);
-    if let Some(value) = header(auth) {
-        request.metadata_mut().insert("authorization", value.parse().unwrap());
-    }
-    request
-}
-
-/// Reads a status, and checks that its parts agree with each other and with the table of the contract (CHK-144).
-pub fn refused(status: Status) -> Refused {
-    let error =
-        status.metadata().get("oauth-error").expect("the oauth-error trailer").to_str().unwrap().to_owned();
-    let info = status.get_details_error_info().expect("google.rpc.ErrorInfo");
-    assert_eq!(info.reason, error.to_ascii_uppercase());
-    assert_eq!(info.domain, "mintage");
-    assert_eq!(info.metadata["oauth_error"], error);
-    let code = match error.as_str() {
-        "invalid_client" | "invalid_token" => Code::Unauthenticated,
-        "unauthorized_client" => Code::PermissionDenied,
-        "temporarily_unavailable" => Code::ResourceExhausted,
-        "server_error" => Code::Internal,
-        _ => Code::InvalidArgument,
-    };
-    assert_eq!(status.code(), code, "{error}");
-    Refused { error, description: status.message().to_owned() }
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text).expect("a success body is JSON")
 }
