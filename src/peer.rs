@@ -11,8 +11,12 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The address alone: IPv4-mapped IPv6 addresses appear as IPv4, so that one host counts as one source.
+    /// The address alone, one per host: an IPv4-mapped IPv6 address appears as IPv4, and of another IPv6 address only the
+    /// network of 64 bits counts, since one host has all the addresses in it.
     pub fn source(&self) -> IpAddr {
-        self.address.ip().to_canonical()
+        match self.address.ip().to_canonical() {
+            IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) & !u128::from(u64::MAX)).into()),
+            v4 => v4,
+        }
     }
 }

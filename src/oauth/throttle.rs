@@ -2,7 +2,8 @@
 //!
 //! A failure counts against the pair of client and source address: guessing is stopped, and somebody who guesses from
 //! one address cannot lock the client out for another. A second, wider budget counts the failures of a source whatever
-//! client they named; when it is spent, that source gets no more Argon2id, but whoever needs none is served.
+//! client they named; when it is spent, that source gets no more Argon2id, but whoever needs none is served. An attempt is
+//! charged before it is made and refunded when it succeeds.
 
 use std::{
     hash::Hash,
@@ -53,15 +54,20 @@ impl FailureThrottle {
         self.pairs.blocked(&(source, client_id.clone()), now)
     }
 
-    /// How long this source must wait before Argon2id is spent on it again; `None` when it need not.
-    pub fn source_blocked(&self, source: IpAddr, now: Timestamp) -> Option<Duration> {
-        self.sources.blocked(&source, now)
+    /// Charges one attempt before it is made, so that neither a burst nor a caller who hangs up escapes the count. The pair
+    /// pays whether or not its source may go on.
+    ///
+    /// # Errors
+    /// How long to wait, when the pair's or the source's budget is spent.
+    pub fn charge(&self, source: IpAddr, client_id: &ClientId, now: Timestamp) -> Result<(), Duration> {
+        self.pairs.charge(&(source, client_id.clone()), now)?;
+        self.sources.charge(&source, now)
     }
 
-    /// Counts one failure.
-    pub fn record_failure(&self, source: IpAddr, client_id: &ClientId, now: Timestamp) {
-        self.pairs.take(&(source, client_id.clone()), now);
-        self.sources.take(&source, now);
+    /// Takes back the charge of an attempt that succeeded.
+    pub fn refund(&self, source: IpAddr, client_id: &ClientId) {
+        self.pairs.refund(&(source, client_id.clone()));
+        self.sources.refund(&source);
     }
 }
 
@@ -87,20 +93,32 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
 
     /// Full when one more failure would not fit.
     fn blocked(&self, key: &K, now: Timestamp) -> Option<Duration> {
-        let empty_at = self.empty_at.get(key)?.load(Ordering::Relaxed);
-        // A clock that was set back must not block anybody for longer than a full bucket takes to empty.
-        let level = empty_at.saturating_sub(milliseconds(now)).min(self.capacity);
-        let excess = (level + self.step).saturating_sub(self.capacity);
-        (excess > 0).then(|| Duration::from_millis(excess))
+        self.excess(self.empty_at.get(key)?.load(Ordering::Relaxed), milliseconds(now))
     }
 
-    fn take(&self, key: &K, now: Timestamp) {
+    /// Adds one failure in one step, or tells how long it will not fit.
+    fn charge(&self, key: &K, now: Timestamp) -> Result<(), Duration> {
         let now = milliseconds(now);
         let fresh = || Ok::<_, std::convert::Infallible>(Arc::new(AtomicU64::new(now)));
         let Ok(empty_at) = self.empty_at.get_or_insert_with(key, fresh);
-        let added = |at: u64| Some((at.max(now) + self.step).min(now + self.capacity));
-        // The closure never returns None, so neither outcome needs handling.
-        let _ = empty_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
+        let added = |at: u64| self.excess(at, now).is_none().then(|| at.max(now) + self.step);
+        let charged = empty_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
+        charged.map(drop).map_err(|at| self.excess(at, now).unwrap_or_default())
+    }
+
+    fn refund(&self, key: &K) {
+        if let Some(empty_at) = self.empty_at.get(key) {
+            let taken = |at: u64| Some(at.saturating_sub(self.step));
+            // The closure never returns None, so neither outcome needs handling.
+            let _ = empty_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
+        }
+    }
+
+    fn excess(&self, empty_at: u64, now: u64) -> Option<Duration> {
+        // A clock that was set back must not block anybody for longer than a full bucket takes to empty.
+        let level = empty_at.saturating_sub(now).min(self.capacity);
+        let excess = (level + self.step).saturating_sub(self.capacity);
+        (excess > 0).then(|| Duration::from_millis(excess))
     }
 }
 
@@ -135,11 +153,7 @@ mod tests {
         let throttle = throttle();
         let served = (0..100).filter(|n| {
             let now = at(n * 100);
-            let free = throttle.blocked(X, &id("a"), now).is_none();
-            if free {
-                throttle.record_failure(X, &id("a"), now);
-            }
-            free
+            throttle.charge(X, &id("a"), now).is_ok()
         });
         let served = served.count();
         assert!((40..100).contains(&served), "{served}");
@@ -150,7 +164,7 @@ mod tests {
     fn neither_another_source_nor_another_client_is_blocked() {
         let throttle = throttle();
         for _ in 0..100 {
-            throttle.record_failure(X, &id("a"), at(0));
+            let _ = throttle.charge(X, &id("a"), at(0));
         }
         assert!(throttle.blocked(X, &id("a"), at(0)).is_some());
         assert_eq!(throttle.blocked(Y, &id("a"), at(0)), None);
@@ -161,17 +175,17 @@ mod tests {
     fn many_clients_from_one_source_share_the_wide_budget() {
         let throttle = throttle();
         for n in 0..1000 {
-            throttle.record_failure(X, &id(&n.to_string()), at(0));
+            let _ = throttle.charge(X, &id(&n.to_string()), at(0));
         }
-        assert!(throttle.source_blocked(X, at(0)).is_some());
-        assert_eq!(throttle.source_blocked(Y, at(0)), None);
+        assert!(throttle.charge(X, &id("fresh"), at(0)).is_err());
+        assert!(throttle.charge(Y, &id("fresh"), at(0)).is_ok());
     }
 
     #[test]
     fn waiting_as_long_as_told_helps_even_if_the_clock_is_set_back() {
         let throttle = throttle();
         for _ in 0..1000 {
-            throttle.record_failure(X, &id("a"), at(60_000));
+            let _ = throttle.charge(X, &id("a"), at(60_000));
         }
         let wait = throttle.blocked(X, &id("a"), at(60_000)).unwrap();
         assert!(wait <= Duration::from_secs(10), "{wait:?}");

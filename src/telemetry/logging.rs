@@ -128,6 +128,8 @@ where
     Ok(tracing_subscriber::fmt()
         .with_env_filter(directives)
         .with_ansi(colours)
+        // A record that cannot be written is lost. To report that on standard error would panic where it is closed or full.
+        .log_internal_errors(false)
         .with_writer(OneLine { inner: writer, colours }))
 }
 

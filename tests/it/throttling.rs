@@ -8,6 +8,9 @@ use crate::support::{
     Auth, Issue, TestServer, WRONG, Wire, auth::secret_of, error, parallel::in_parallel, server::CLIENTS,
 };
 
+/// A wrong secret that somebody could have chosen; what was generated cannot be guessed and is not limited.
+const GUESS: &str = "a guess";
+
 /// `CLIENTS` with this limit; an empty one leaves the default.
 fn limited(rate: &str) -> String {
     let line = if rate.is_empty() { String::new() } else { format!("failed_auth_rate = \"{rate}\"") };
@@ -18,12 +21,12 @@ fn limited(rate: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_wrong_secrets_in_ten_seconds_are_too_many() {
     let server = TestServer::with(&limited("")).await;
-    for (wire, victim) in Wire::both(&server).await.into_iter().zip(["es256", "generated"]) {
+    for (wire, victim) in Wire::both(&server).await.into_iter().zip(["es256", "eddsa"]) {
         // What was verified once is remembered; a throttle must stop it all the same.
         wire.token(victim).await;
         let (mut served, mut limited) = (0, 0);
         for _ in 0..100 {
-            let refusal = wire.issue(&Auth::basic(victim, WRONG), &Issue::default()).await.unwrap_err();
+            let refusal = wire.issue(&Auth::basic(victim, GUESS), &Issue::default()).await.unwrap_err();
             match refusal.error.as_str() {
                 "invalid_client" => served += 1,
                 "temporarily_unavailable" => limited += 1,
@@ -40,8 +43,8 @@ async fn a_hundred_wrong_secrets_in_ten_seconds_are_too_many() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guesser_waits_and_others_do_not() {
     let server = TestServer::with(&limited("")).await;
-    for (wire, victim) in Wire::both(&server).await.into_iter().zip(["es256", "generated"]) {
-        let guess = Auth::basic(victim, WRONG);
+    for (wire, victim) in Wire::both(&server).await.into_iter().zip(["es256", "eddsa"]) {
+        let guess = Auth::basic(victim, GUESS);
         let exhaust = async || {
             for n in 0..=40 {
                 let refusal = wire.issue(&guess, &Issue::default()).await.unwrap_err();
@@ -85,7 +88,7 @@ async fn unknown_and_disabled_clients_are_limited_alike() {
     let server = TestServer::with(&limited("3/10s")).await;
     for wire in Wire::both(&server).await {
         for client_id in ["hs256", "unknown", "disabled", "public"] {
-            let guess = Auth::form(client_id, WRONG);
+            let guess = Auth::form(client_id, GUESS);
             let mut codes = Vec::new();
             for _ in 0..5 {
                 codes.push(error(wire.issue(&guess, &Issue::default()).await));
@@ -146,4 +149,32 @@ async fn a_flood_of_bad_secrets_does_not_stop_good_callers() {
             assert!(["invalid_client", "temporarily_unavailable"].contains(&code.as_str()), "{code}");
         }
     }
+}
+
+// V-26: nobody is locked out by guesses whose form is that of a generated secret, nor while others guess.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generated_secret_is_never_held_up() {
+    let server = TestServer::with(&limited("3/10s")).await;
+    for wire in Wire::both(&server).await {
+        for secret in [WRONG, GUESS] {
+            for _ in 0..5 {
+                wire.issue(&Auth::basic("generated", secret), &Issue::default()).await.unwrap_err();
+            }
+        }
+        wire.token("generated").await;
+    }
+}
+
+// A burst is charged before it is served, so that its guesses are no more than the limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_guesses_is_counted_before_it_is_served() {
+    let server = TestServer::with(&limited("5/10s")).await;
+    let wires = Wire::both(&server).await;
+    let guess = move |n: usize| {
+        let wire = wires[n % 2].clone();
+        async move { error(wire.issue(&Auth::basic("es256", &format!("guess {n}")), &Issue::default()).await) }
+    };
+    let codes = in_parallel(40, 40, guess).await;
+    let served = codes.iter().filter(|code| *code == "invalid_client").count();
+    assert_eq!(served, 5, "{codes:?}");
 }

@@ -1,10 +1,18 @@
 //! Client authentication (RFC 6749 §2.3, §3.2.1): a claim to be a client becomes the proof of it.
 
-use std::{net::IpAddr, ops::Deref, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use super::{
     Client, ClientAuthentication, ClientDirectory,
-    secret::{Effort, SecretVerifier, Verdict},
+    secret::{SecretVerifier, Verdict, is_generated},
 };
 use crate::{
     clock::Timestamp,
@@ -62,31 +70,34 @@ impl Authenticator {
         source: IpAddr,
         now: Timestamp,
     ) -> Result<AuthenticatedClient, Error> {
-        if let Some(retry_after) =
-            self.throttle.as_ref().and_then(|t| t.blocked(source, &claim.client_id, now))
-        {
+        // A generated secret cannot be guessed: its form is never held up, and guesses of that form lock nobody out.
+        let throttle = self.throttle.as_ref().filter(|_| !is_generated(claim.secret.expose()));
+        if let Some(retry_after) = throttle.and_then(|t| t.blocked(source, &claim.client_id, now)) {
             return Err(Error::RateLimited { retry_after });
         }
-        let source_blocked = self.throttle.as_ref().and_then(|t| t.source_blocked(source, now));
-        let effort = if source_blocked.is_some() { Effort::Cheap } else { Effort::Full };
 
         let client = self
             .directory
             .find(claim.client_id.as_str())
             .filter(|client| client.enabled && client.accepts_method(claim.method));
         let hash = client.as_ref().and_then(|client| client.secret.as_ref());
-        let verdict = self.verifier.verify(hash, &claim.secret, effort).await;
+        let charged = AtomicBool::new(false);
+        let toll = || {
+            charged.store(true, Ordering::Relaxed);
+            throttle.map_or(Ok(()), |throttle| throttle.charge(source, &claim.client_id, now))
+        };
+        let verdict = self.verifier.verify(hash, &claim.secret, toll).await;
 
         match (verdict, client) {
-            (Verdict::Right, Some(client)) => Ok(AuthenticatedClient(client)),
-            (Verdict::NoTurn, _) => Err(match source_blocked {
-                Some(retry_after) => Error::RateLimited { retry_after },
-                None => Error::TemporarilyUnavailable { retry_after: BUSY_RETRY },
-            }),
-            (Verdict::Wrong | Verdict::Right, _) => {
-                if let Some(throttle) = &self.throttle {
-                    throttle.record_failure(source, &claim.client_id, now);
+            (Verdict::Right, Some(client)) => {
+                if let Some(throttle) = throttle.filter(|_| charged.load(Ordering::Relaxed)) {
+                    throttle.refund(source, &claim.client_id);
                 }
+                Ok(AuthenticatedClient(client))
+            }
+            (Verdict::NoToll(retry_after), _) => Err(Error::RateLimited { retry_after }),
+            (Verdict::NoTurn, _) => Err(Error::TemporarilyUnavailable { retry_after: BUSY_RETRY }),
+            (Verdict::Wrong | Verdict::Right, _) => {
                 Err(Error::InvalidClient(ClientRefusal::WrongCredentials))
             }
         }

@@ -7,7 +7,7 @@
 //! Which of the two happens depends on the form of what was *presented*, never on the client it was presented for: an
 //! unknown client, a disabled one and a wrong secret cost the same work, and a stranger learns nothing from a clock.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use argon2::{Algorithm, Argon2, Params, Version, password_hash::phc::PasswordHash};
 use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
@@ -28,13 +28,8 @@ const REMEMBERED: usize = 16 * 1024;
 /// How long a caller waits for its turn at Argon2id before it is told to come back.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// The costliest Argon2id hash that a registration may bring along.
-const MAX_MEMORY_KIB: u32 = 64 * 1024;
-const MAX_PASSES: u32 = 8;
-const MAX_LANES: u32 = 4;
-
-/// The hash of one secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The hash of one secret. Its `Debug` shows the kind alone.
+#[derive(Clone, PartialEq, Eq)]
 pub enum SecretHash {
     /// A keyed hash of a generated secret, under the key of the [`SecretVerifier`] that made it.
     Keyed([u8; 32]),
@@ -43,11 +38,26 @@ pub enum SecretHash {
 }
 
 /// An Argon2id hash with everything that is needed to compute it again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Argon2idHash {
     params: Params,
     salt: Box<[u8]>,
     output: [u8; 32],
+}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keyed(_) => "Keyed(***)",
+            Self::Argon2id(_) => "Argon2id(***)",
+        })
+    }
+}
+
+impl fmt::Debug for Argon2idHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Argon2idHash(***)")
+    }
 }
 
 impl SecretHash {
@@ -64,8 +74,13 @@ impl SecretHash {
             return Err(expected.to_owned());
         }
         let params = Params::try_from(&phc).map_err(|_| expected.to_owned())?;
-        if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_PASSES || params.p_cost() > MAX_LANES {
-            return Err(format!("a hash may cost at most m={MAX_MEMORY_KIB},t={MAX_PASSES},p={MAX_LANES}"));
+        // Another cost would let a clock tell this client from one that does not exist (V-22).
+        let cost = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+        if cost(&params) != cost(&Params::DEFAULT) {
+            let (memory, passes, lanes) = cost(&Params::DEFAULT);
+            return Err(format!(
+                "a hash must be made with m={memory},t={passes},p={lanes}, as every other one is"
+            ));
         }
         let salt: &[u8] = salt.as_ref();
         Ok(Self::Argon2id(Argon2idHash { params, salt: salt.into(), output }))
@@ -115,17 +130,10 @@ pub enum Verdict {
     Right,
     /// It is not, or there is none to compare with.
     Wrong,
-    /// It could not be checked without Argon2id, for which there was no turn.
+    /// It could not be checked without Argon2id, for which there was no turn in time.
     NoTurn,
-}
-
-/// Whether Argon2id may be spent on a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effort {
-    /// Whatever it takes.
-    Full,
-    /// Only what costs microseconds.
-    Cheap,
+    /// It could not be checked without Argon2id, and the toll was refused: come back after this time.
+    NoToll(Duration),
 }
 
 impl SecretVerifier {
@@ -161,44 +169,49 @@ impl SecretVerifier {
     }
 
     /// Checks a presented secret against the hash of a client, or against a decoy that no secret fits.
+    ///
+    /// `toll` is asked before Argon2id is waited for or spent, and whoever drops the future afterwards has paid it. Callers
+    /// who present the same secret for the same client at once share one computation and one toll.
     pub async fn verify(
         &self,
         hash: Option<&SecretHash>,
         presented: &Secret<String>,
-        effort: Effort,
+        toll: impl FnOnce() -> Result<(), Duration>,
     ) -> Verdict {
         if is_generated(presented.expose()) {
             let keyed = self.keyed(b"generated", &[], presented);
             // All zeros is no output of HMAC anybody could find, so the stand-in matches nothing.
             let expected = if let Some(SecretHash::Keyed(expected)) = hash { expected } else { &[0; 32] };
-            return verdict(verify_slices_are_equal(&keyed, expected).is_ok());
+            return if verify_slices_are_equal(&keyed, expected).is_ok() {
+                Verdict::Right
+            } else {
+                Verdict::Wrong
+            };
         }
         let hash = if let Some(SecretHash::Argon2id(hash)) = hash { hash } else { &self.decoy };
-        let memory = self.keyed(b"remembered", &[&hash.salt, &hash.output], presented);
-        if self.remembered.get(&memory).is_some() {
-            return Verdict::Right;
-        }
-        if effort == Effort::Cheap {
-            return Verdict::NoTurn;
-        }
-        let Ok(Ok(turn)) = tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.turns).acquire_owned()).await
-        else {
-            return Verdict::NoTurn;
-        };
-        // Whoever waited beside the first login of the same client need not compute what that one has found out.
-        if self.remembered.get(&memory).is_some() {
-            return Verdict::Right;
-        }
+        let memory = self.memory(hash, presented);
+        let computed = self.remembered.get_or_insert_async(&memory, async {
+            toll().map_err(Verdict::NoToll)?;
+            self.compute(hash, presented).await
+        });
+        computed.await.map_or_else(|refused| refused, |()| Verdict::Right)
+    }
+
+    /// Waits for a turn at Argon2id and takes it.
+    async fn compute(&self, hash: &Argon2idHash, presented: &Secret<String>) -> Result<(), Verdict> {
+        let turn = tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.turns).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Err(Verdict::NoTurn) };
         let (hash, presented) = (hash.clone(), presented.clone());
-        let computed = tokio::task::spawn_blocking(move || {
+        let right = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             hash.verify(&presented)
         });
-        let right = computed.await.unwrap_or(false);
-        if right {
-            self.remembered.insert(memory, ());
-        }
-        verdict(right)
+        if right.await.unwrap_or(false) { Ok(()) } else { Err(Verdict::Wrong) }
+    }
+
+    /// The key under which a verified secret is remembered.
+    fn memory(&self, hash: &Argon2idHash, secret: &Secret<String>) -> [u8; 32] {
+        self.keyed(b"remembered", &[&hash.salt, &hash.output], secret)
     }
 
     /// HMAC over the purpose, the context and the secret, each preceded by its length.
@@ -214,13 +227,9 @@ impl SecretVerifier {
     }
 }
 
-fn verdict(right: bool) -> Verdict {
-    if right { Verdict::Right } else { Verdict::Wrong }
-}
-
 /// Whether a text has the form of a secret this project generates. Anybody can see the form, so acting on it tells
 /// nothing.
-fn is_generated(secret: &str) -> bool {
+pub(super) fn is_generated(secret: &str) -> bool {
     secret.strip_prefix(GENERATED_PREFIX).is_some_and(|rest| {
         rest.len() == 43
             && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
@@ -234,6 +243,16 @@ mod tests {
 
     const GENERATED: &str = "mint_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
+    const WAIT: Duration = Duration::from_secs(7);
+
+    fn pay() -> Result<(), Duration> {
+        Ok(())
+    }
+
+    fn refuse() -> Result<(), Duration> {
+        Err(WAIT)
+    }
+
     fn verifier() -> SecretVerifier {
         SecretVerifier::new(&SystemRandom, 2).unwrap()
     }
@@ -246,12 +265,9 @@ mod tests {
         {
             let secret = Secret::from(text);
             let hash = verifier.hash(&secret, &SystemRandom).unwrap();
-            assert_eq!(verifier.verify(Some(&hash), &secret, Effort::Full).await, Verdict::Right);
-            assert_eq!(
-                verifier.verify(Some(&hash), &Secret::from(other), Effort::Full).await,
-                Verdict::Wrong
-            );
-            assert_eq!(verifier.verify(None, &secret, Effort::Full).await, Verdict::Wrong);
+            assert_eq!(verifier.verify(Some(&hash), &secret, pay).await, Verdict::Right);
+            assert_eq!(verifier.verify(Some(&hash), &Secret::from(other), pay).await, Verdict::Wrong);
+            assert_eq!(verifier.verify(None, &secret, pay).await, Verdict::Wrong);
         }
     }
 
@@ -262,10 +278,10 @@ mod tests {
         let keyed = verifier.hash(&Secret::from(GENERATED), &SystemRandom).unwrap();
         let chosen = verifier.hash(&Secret::from("chosen"), &SystemRandom).unwrap();
         for hash in [None, Some(&keyed), Some(&chosen)] {
-            // "No turn" shows that Argon2id would have been spent; "wrong" that it would not.
-            assert_eq!(verifier.verify(hash, &Secret::from("guess"), Effort::Cheap).await, Verdict::NoTurn);
+            // "No toll" shows that Argon2id would have been spent; "wrong" that it would not.
+            assert_eq!(verifier.verify(hash, &Secret::from("guess"), refuse).await, Verdict::NoToll(WAIT));
             let guess = Secret::from("mint_ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQ");
-            assert_eq!(verifier.verify(hash, &guess, Effort::Cheap).await, Verdict::Wrong);
+            assert_eq!(verifier.verify(hash, &guess, refuse).await, Verdict::Wrong);
         }
     }
 
@@ -274,12 +290,12 @@ mod tests {
         let verifier = verifier();
         let secret = Secret::from("chosen");
         let hash = verifier.hash(&secret, &SystemRandom).unwrap();
-        assert_eq!(verifier.verify(Some(&hash), &secret, Effort::Cheap).await, Verdict::NoTurn);
-        assert_eq!(verifier.verify(Some(&hash), &secret, Effort::Full).await, Verdict::Right);
-        assert_eq!(verifier.verify(Some(&hash), &secret, Effort::Cheap).await, Verdict::Right);
+        assert_eq!(verifier.verify(Some(&hash), &secret, refuse).await, Verdict::NoToll(WAIT));
+        assert_eq!(verifier.verify(Some(&hash), &secret, pay).await, Verdict::Right);
+        assert_eq!(verifier.verify(Some(&hash), &secret, refuse).await, Verdict::Right);
         let changed = verifier.hash(&Secret::from("other"), &SystemRandom).unwrap();
-        assert_eq!(verifier.verify(Some(&changed), &secret, Effort::Full).await, Verdict::Wrong);
-        assert_eq!(verifier.verify(None, &secret, Effort::Full).await, Verdict::Wrong);
+        assert_eq!(verifier.verify(Some(&changed), &secret, pay).await, Verdict::Wrong);
+        assert_eq!(verifier.verify(None, &secret, pay).await, Verdict::Wrong);
     }
 
     #[test]
@@ -290,8 +306,9 @@ mod tests {
             ))
         };
         assert!(parse("m=19456,t=2,p=1").is_ok());
-        assert!(parse("m=1048576,t=2,p=1").unwrap_err().contains("at most"));
-        assert!(parse("m=19456,t=100,p=1").is_err());
+        for cost in ["m=1048576,t=2,p=1", "m=8,t=2,p=1", "m=19456,t=100,p=1", "m=19456,t=2,p=2"] {
+            assert!(parse(cost).unwrap_err().contains("m=19456,t=2,p=1"), "{cost}");
+        }
         for text in
             ["", "secret", "$2b$12$abcdefghijklmnopqrstuv", "$argon2i$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$AAAA"]
         {
