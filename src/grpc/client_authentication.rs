@@ -14,6 +14,7 @@ use crate::{
 pub(super) fn read(
     call: &Call,
     client_secret: Option<pb::ClientSecret>,
+    client_assertion: bool,
     client_id: &str,
 ) -> Result<ClientAuthentication, Error> {
     let (mut secret, mut id) = (None, client_id.to_owned());
@@ -28,7 +29,7 @@ pub(super) fn read(
         authorization: call.authorization.clone(),
         client_id: non_empty(id),
         client_secret: secret.and_then(non_empty).map(Secret::new),
-        client_assertion: false,
+        client_assertion,
     })?;
     call.record.set_client_id(authentication.client_id().as_str());
     Ok(authentication)
@@ -36,7 +37,7 @@ pub(super) fn read(
 
 /// The caller of an operation about tokens.
 pub(super) fn caller(call: &Call, client_secret: Option<pb::ClientSecret>) -> Result<Caller, Error> {
-    Ok(Caller { authentication: read(call, client_secret, "")?, source: call.source })
+    Ok(Caller { authentication: read(call, client_secret, false, "")?, source: call.source })
 }
 
 /// proto3 has no absent strings: an empty one counts as omitted, as an empty form parameter does (RFC 6749 §3.2).

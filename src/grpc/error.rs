@@ -19,6 +19,11 @@ pub(super) fn status(error: &Error) -> Status {
         details.set_retry_info(Some(retry_after));
     }
     let mut trailers = MetadataMap::new();
+    if let Some(retry_after) = error.retry_after() {
+        // What gRPC clients with a retry policy obey (gRPC A6, pushback).
+        let milliseconds = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
+        trailers.insert("grpc-retry-pushback-ms", milliseconds.into());
+    }
     trailers.insert("oauth-error", MetadataValue::from_static(oauth_code));
     Status::with_error_details_and_metadata(code(error), error.description(), details, trailers)
 }

@@ -44,6 +44,7 @@ impl VerificationKey {
             SigningAlgorithm::PS256 => &RSA_PSS_2048_8192_SHA256,
             _ => return Err(InvalidKey),
         };
+        let e = strip_zeros(e);
         let exponent_is_sound = e.len() <= 5 && e.last().is_some_and(|last| last & 1 == 1) && e != [1];
         let n = strip_zeros(n);
         if !exponent_is_sound || n.len() < 256 || (n.len() == 256 && n[0] < 0x80) {

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::{
     activity::{Activity, TrackedBody},
-    refusal::{FRAMED_TWICE, Form, HANDLER_PANICKED, REQUEST_TIMED_OUT},
+    refusal::{FRAMED_TWICE, Form, HANDLER_PANICKED, NO_HOST, REQUEST_TIMED_OUT},
     router::Routes,
 };
 use crate::{
@@ -47,7 +47,9 @@ impl Edge {
     async fn answer(&self, request: Request<Body>, has_length: bool) -> Response<Body> {
         let form = Form::of(request.headers());
         let record = request.extensions().get::<Arc<RequestRecord>>().cloned();
-        let limit = grpc_timeout(request.headers()).map_or(self.request, |asked| asked.min(self.request));
+        let limit = grpc_timeout(request.headers())
+            .filter(|_| form != Form::Json)
+            .map_or(self.request, |asked| asked.min(self.request));
         let is_http1 = request.version() <= Version::HTTP_11;
         // RFC 9112 §6.1: a chunked request that has a length as well is how a second one is smuggled past a proxy. It is
         // refused where it is noticed, and in any case no connection is used again after a chunked request.
@@ -55,6 +57,8 @@ impl Edge {
 
         let answer = if close && has_length {
             Err(FRAMED_TWICE)
+        } else if lacks_host(&request) {
+            Err(NO_HOST)
         } else {
             match timeout(limit, isolate(self.routes.answer(request))).await {
                 Ok(Ok(response)) => Ok(response),
@@ -123,6 +127,11 @@ async fn isolate<F: Future>(future: F) -> Result<F::Output, Panicked> {
         }
     })
     .await
+}
+
+/// Whether an HTTP/1.1 request has no Host or several (RFC 9112 §3.2): two parties could take it for different ones.
+fn lacks_host<B>(request: &Request<B>) -> bool {
+    request.version() == Version::HTTP_11 && request.headers().get_all(header::HOST).iter().count() != 1
 }
 
 /// The deadline a gRPC caller asks for: at most eight digits and a unit (gRPC over HTTP/2, Timeout). A malformed one

@@ -14,6 +14,8 @@ pub(super) struct LengthField {
     column: usize,
     /// Whether the current line differs from `NAME` already.
     other: bool,
+    /// Whether a line that is not empty was seen: empty ones before it belong to no head (RFC 9112 §2.2).
+    started: bool,
     ended: bool,
     found: bool,
 }
@@ -32,7 +34,8 @@ impl LengthField {
             }
             match byte {
                 b'\n' => {
-                    self.ended = self.column == 0;
+                    self.ended = self.started && self.column == 0;
+                    self.started |= self.column > 0;
                     self.column = 0;
                     self.other = false;
                 }
@@ -59,6 +62,12 @@ mod tests {
         let mut field = LengthField::default();
         pieces.iter().for_each(|piece| field.feed(piece.as_bytes()));
         field.found()
+    }
+
+    // V-63
+    #[test]
+    fn empty_lines_before_the_request_line_are_skipped() {
+        assert!(scan(&["\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"]));
     }
 
     #[test]

@@ -92,6 +92,14 @@ pub(super) const GRPC_NOT_POST: Refusal = Refusal {
     description: "a gRPC call is a POST",
 };
 
+/// Not exactly one Host (RFC 9112 §3.2).
+pub(super) const NO_HOST: Refusal = Refusal {
+    status: StatusCode::BAD_REQUEST,
+    code: Code::Internal,
+    error: "invalid_request",
+    description: "an HTTP/1.1 request has exactly one Host header",
+};
+
 /// Both ways to tell a body's end (RFC 9112 §6.1).
 pub(super) const FRAMED_TWICE: Refusal = Refusal {
     status: StatusCode::BAD_REQUEST,

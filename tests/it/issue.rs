@@ -238,3 +238,38 @@ async fn empty_and_unknown_parameters_do_not_matter() {
     let response = rest.post("/token", &Auth::of("rs256"), form).await.unwrap();
     assert!(response.contains(r#""scope":"read write admin""#), "{response}");
 }
+
+// V-36: what this version lacks is refused over gRPC, never turned into a token of another kind
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_built_is_refused_over_grpc() {
+    use mintage::grpc::pb::token::{
+        self as pb,
+        issue_request::{ClientAuthentication, Grant},
+    };
+
+    let server = TestServer::shared().await;
+    let [_, wire] = Wire::both(server).await;
+    let auth = Auth::of("es256");
+    let request = pb::IssueRequest::default;
+    let exchange = Grant::TokenExchange(pb::TokenExchangeGrant {});
+    let bearer = Grant::JwtBearer(pb::JwtBearerGrant {});
+    let assertion = ClientAuthentication::ClientAssertion(pb::ClientAssertion {});
+    for (message, auth, code) in [
+        (pb::IssueRequest { grant: Some(exchange), ..request() }, &auth, "unsupported_grant_type"),
+        (pb::IssueRequest { grant: Some(bearer), ..request() }, &auth, "unsupported_grant_type"),
+        (pb::IssueRequest { dpop_proof: "proof".to_owned(), ..request() }, &auth, "invalid_request"),
+        (
+            pb::IssueRequest { client_authentication: Some(assertion.clone()), ..request() },
+            &auth,
+            "invalid_request",
+        ),
+        (
+            pb::IssueRequest { client_authentication: Some(assertion), ..request() },
+            &Auth::None,
+            "invalid_client",
+        ),
+    ] {
+        let status = wire.grpc().issue(auth.call(message)).await.unwrap_err();
+        assert_eq!(crate::support::refused::from_status(&status).error, code);
+    }
+}

@@ -191,7 +191,12 @@ fn check_claims(claims: &[(String, Box<RawValue>)]) -> Result<(), String> {
     if claims.len() > MAX_CLAIMS {
         return Err(format!("there are {} claims; at most {MAX_CLAIMS} fit into a token", claims.len()));
     }
-    for (index, (name, _)) in claims.iter().enumerate() {
+    for (index, (name, value)) in claims.iter().enumerate() {
+        if serde_json::from_str::<serde_json::Value>(value.get()).is_err() {
+            return Err(format!(
+                "{name:?} holds a number that is too large for JSON readers; write it as a string"
+            ));
+        }
         if access_token::is_registered_claim(name) {
             return Err(format!(
                 "{name:?} is set by the server and cannot be configured; choose another name"

@@ -97,3 +97,15 @@ async fn an_upgrade_to_h2c_is_ignored() {
         assert_eq!((answer.status, answer.body.as_str()), (200, "hello"));
     }
 }
+
+// RFC 9112 §3.2
+#[tokio::test]
+async fn an_http_1_1_request_has_exactly_one_host() {
+    let server = Server::start(quick()).await;
+    for (hosts, status) in [("", 400), ("host: a\r\nhost: a\r\n", 400), ("host: a\r\n", 200)] {
+        let request = format!("GET /hello HTTP/1.1\r\n{hosts}\r\n");
+        assert_eq!(raw::request(server.address, request).await.unwrap().status, status, "{hosts:?}");
+    }
+    let old = raw::request(server.address, "GET /hello HTTP/1.0\r\n\r\n").await.unwrap();
+    assert_eq!(old.status, 200);
+}
