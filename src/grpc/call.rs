@@ -28,10 +28,7 @@ impl Call {
     /// Answers the call; an error is noted in the record.
     pub(super) fn finish<T>(&self, result: Result<T, Error>) -> Result<Response<T>, Status> {
         result.map(Response::new).map_err(|error| {
-            self.record.set_error(error.code());
-            if let Some(detail) = error.log_detail() {
-                tracing::debug!(error = error.code(), detail = &*detail, "refused");
-            }
+            self.record.refuse(error.code(), error.log_detail().as_deref());
             error::status(&error)
         })
     }

@@ -11,7 +11,7 @@ use super::{
     throttle::{FailureThrottle, Rate},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     jose::{KeyRing, SigningAlgorithm, jwk::PublishedJwkSet},
     random::Random,
 };
@@ -89,8 +89,8 @@ impl AuthorizationServer {
     }
 
     /// Verifies an access token of this server whose client is still known and enabled.
-    pub(super) fn verify_access_token(&self, text: &str) -> Result<AccessToken, Error> {
-        AccessToken::verify(text, &self.keys, &self.policy.issuer, self.clock.now())
+    pub(super) fn verify_access_token(&self, text: &str, now: Timestamp) -> Result<AccessToken, Error> {
+        AccessToken::verify(text, &self.keys, &self.policy.issuer, now)
             .and_then(|token| {
                 let client = self.clients.find(token.client_id.as_str());
                 if client.is_some_and(|client| client.enabled) {

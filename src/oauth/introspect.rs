@@ -105,7 +105,9 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<Introspection, Error> {
         let token = question.token.as_ref().ok_or_else(|| Error::invalid_request("token is missing"))?;
-        let Ok(token) = self.verify_access_token(token.expose()) else { return Ok(Introspection::Inactive) };
+        let Ok(token) = self.verify_access_token(token.expose(), now) else {
+            return Ok(Introspection::Inactive);
+        };
         let asked_for =
             question.expected_audience.as_deref().is_none_or(|audience| token.is_meant_for(audience))
                 && question.required_scopes.iter().all(|scope| token.scope.contains(scope));

@@ -51,7 +51,8 @@ impl AuthorizationServer {
     /// # Errors
     /// [`Error::MissingToken`] or [`Error::InvalidToken`].
     pub fn userinfo(&self, access_token: Option<&Secret<String>>) -> Result<UserInfo, Error> {
-        let token = self.verify_access_token(access_token.ok_or(Error::MissingToken)?.expose())?;
+        let access_token = access_token.ok_or(Error::MissingToken)?;
+        let token = self.verify_access_token(access_token.expose(), self.clock.now())?;
         let claims =
             Members::parse(&token.claims_json).map_err(|_| Error::InvalidToken(TokenRefusal::Claims))?;
         let claims = claims

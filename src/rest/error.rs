@@ -62,10 +62,7 @@ impl Refusal {
     pub(super) fn respond(&self, challenge: Challenge, record: &RequestRecord) -> Response {
         match self {
             Self::OAuth(error) => {
-                record.set_error(error.code());
-                if let Some(detail) = error.log_detail() {
-                    tracing::debug!(error = error.code(), detail = &*detail, "refused");
-                }
+                record.refuse(error.code(), error.log_detail().as_deref());
                 oauth(error, challenge)
             }
             Self::UnsupportedMediaType => {

@@ -47,6 +47,14 @@ impl RequestRecord {
         self.facts().error = Some(code);
     }
 
+    /// Notes a refusal: the code of the answer for the log line, and what only the log may read as a debug record.
+    pub fn refuse(&self, code: &'static str, detail: Option<&str>) {
+        self.set_error(code);
+        if let Some(detail) = detail {
+            tracing::debug!(error = code, detail, "refused");
+        }
+    }
+
     /// Counts one token that was issued, by its signature algorithm (RFC 7518 §3.1).
     pub fn add_issued(&self, alg: &'static str) {
         self.facts().issued.push(alg);
