@@ -6,6 +6,7 @@
 //! | module | what it is | layer |
 //! |---|---|---|
 //! | [`clock`] [`random`] [`secret`] | the time, unpredictable bytes, values that cannot be printed | 0 |
+//! | [`sealing`] | secrets at rest, under the master key | 0 |
 //! | [`form_encoding`] [`peer`] [`readiness`] | strict form decoding, who is connected, whether requests are welcome | 0 |
 //! | [`jose`] | signed JSON: keys, JWS, strict parsing; no OAuth | 1 |
 //! | [`oauth`] | the authorization server: every rule of OAuth, no transport | 2 |
@@ -50,6 +51,7 @@ pub mod peer;
 pub mod random;
 pub mod readiness;
 pub mod rest;
+pub mod sealing;
 pub mod secret;
 pub mod serve;
 pub mod telemetry;

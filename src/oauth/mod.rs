@@ -6,6 +6,7 @@
 //! - [`grant`]: why a token may be issued
 //! - [`access_token`]: what a token says
 //! - [`scope`], [`resource`], [`issuer`]: parsed types for the words of a request
+//! - [`store`]: what must be kept, as traits
 //! - [`throttle`]: failed attempts are limited
 //! - [`error`]: every way a request can fail
 
@@ -20,6 +21,7 @@ pub mod issuer;
 pub mod metadata;
 pub mod resource;
 pub mod scope;
+pub mod store;
 pub mod throttle;
 pub mod userinfo;
 

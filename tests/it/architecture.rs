@@ -6,31 +6,34 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const LAYER_0: [&str; 6] = ["clock", "form_encoding", "peer", "random", "readiness", "secret"];
+const LAYER_0: [&str; 7] = ["clock", "form_encoding", "peer", "random", "readiness", "sealing", "secret"];
 
 /// What each module may name beside itself and layer 0. A new module gets a line here.
-const MAY_NAME: [(&str, &[&str]); 17] = [
+const MAY_NAME: [(&str, &[&str]); 20] = [
     ("clock", &[]),
     ("form_encoding", &[]),
     ("peer", &[]),
     ("random", &[]),
     ("readiness", &[]),
+    ("sealing", &["random", "secret"]),
     ("secret", &[]),
     ("jose", &[]),
     ("oauth", &["jose"]),
+    ("admin", &["jose", "oauth"]),
+    ("store", &["jose", "oauth"]),
     ("telemetry", &[]),
-    ("rest", &["jose", "oauth", "telemetry"]),
-    ("grpc", &["jose", "oauth", "telemetry"]),
+    ("rest", &["admin", "jose", "oauth", "telemetry"]),
+    ("grpc", &["admin", "jose", "oauth", "telemetry"]),
     ("serve", &["grpc", "rest", "telemetry"]),
     ("key_file", &["jose"]),
     ("config", &["jose", "key_file", "oauth"]),
-    ("app", &["config", "grpc", "jose", "key_file", "oauth", "rest", "serve", "telemetry"]),
-    ("cli", &["app", "config", "jose", "key_file", "oauth"]),
+    ("app", &["admin", "config", "grpc", "jose", "key_file", "oauth", "rest", "serve", "store", "telemetry"]),
+    ("cli", &["admin", "app", "config", "grpc", "jose", "key_file", "oauth", "store"]),
     ("main", &["app", "cli"]),
 ];
 
 /// What the core has never heard of: transports, databases, the ambient clock.
-const NOT_IN_THE_CORE: [&str; 12] = [
+const NOT_IN_THE_CORE: [&str; 14] = [
     "axum",
     "http",
     "http_body",
@@ -38,7 +41,9 @@ const NOT_IN_THE_CORE: [&str; 12] = [
     "hyper_util",
     "prost",
     "prost_types",
-    "sqlx",
+    "deadpool_postgres",
+    "rusqlite",
+    "tokio_postgres",
     "tonic",
     "tower",
     "Instant",

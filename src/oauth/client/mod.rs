@@ -5,10 +5,12 @@
 //! - [`secret`]: secrets, hashed and verified
 //! - [`authenticate`]: presented credentials -> [`AuthenticatedClient`]
 //! - [`directory`]: the clients that are known now
+//! - [`document`]: what the store keeps of a client
 
 pub mod authenticate;
 pub mod credentials;
 pub mod directory;
+pub mod document;
 pub mod registration;
 pub mod secret;
 

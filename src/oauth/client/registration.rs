@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Client, ClientId, IntrospectPermission, SecretHash, TokenEndpointAuthMethod};
@@ -34,32 +35,45 @@ pub enum RegisteredSecret {
     Hash(String),
 }
 
-/// The members of a client registration, unchecked. `None` means the member was left out.
-#[derive(Clone, Debug, Default)]
+/// The members of a client registration, unchecked. `None` means the member was left out. As JSON it has the members of
+/// RFC 7591 §2, a lifetime in seconds, and no secret.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClientRegistration {
     /// `client_id`
     pub client_id: String,
     /// `client_name`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_name: Option<String>,
     /// `client_secret` or `client_secret_hash`
+    #[serde(skip)]
     pub secret: Option<RegisteredSecret>,
     /// `token_endpoint_auth_method`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_method: Option<String>,
     /// `grant_types`; left out: client_credentials
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_types: Option<Vec<String>>,
     /// `scope`: all the client may ask for
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// `audiences`: what `resource` and `audience` may name; the first is the default
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audiences: Option<Vec<String>>,
     /// `access_token_signing_alg`; left out: the server's default
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token_signing_alg: Option<String>,
     /// `access_token_lifetime`; left out: the server's default
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "seconds")]
     pub access_token_lifetime: Option<Duration>,
     /// `introspect`: own (the default) or any
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introspect: Option<String>,
     /// `enabled`; left out: true
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// `claims`: further claims of the client's tokens, each a JSON value exactly as it will be signed
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "object")]
     pub claims: Vec<(String, Box<RawValue>)>,
 }
 
@@ -152,6 +166,64 @@ impl ClientRegistration {
             }),
             _ => Err(problems.0),
         }
+    }
+}
+
+/// A lifetime in whole seconds.
+mod seconds {
+    use super::Duration;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.map(|value| value.as_secs()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
+    }
+}
+
+/// Claims as one JSON object, in their order.
+mod object {
+    use std::fmt;
+
+    use super::RawValue;
+    use serde::{
+        Deserializer, Serializer,
+        de::{MapAccess, Visitor},
+    };
+
+    type Claims = Vec<(String, Box<RawValue>)>;
+
+    pub(super) fn serialize<S: Serializer>(claims: &Claims, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(claims.iter().map(|(name, value)| (name, value)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Claims, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Claims;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
+                let mut claims = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    claims.push(entry);
+                }
+                Ok(claims)
+            }
+        }
+
+        deserializer.deserialize_map(Object)
     }
 }
 
