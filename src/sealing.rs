@@ -1,4 +1,4 @@
-//! Secrets at rest (layer 0): sealed with AES-256-GCM (NIST SP 800-38D) under the master key.
+//! Secrets at rest (layer 1): sealed with AES-256-GCM (NIST SP 800-38D) under the master key.
 //!
 //! A sealed value is `1 | id of the master key (8) | nonce (12) | ciphertext and tag`. Its context, such as the name of the
 //! record it belongs to, is authenticated too: a value moved to another record does not open. Nonces are random, which is

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const LAYER_0: [&str; 7] = ["clock", "form_encoding", "peer", "random", "readiness", "sealing", "secret"];
+const LAYER_0: [&str; 6] = ["clock", "form_encoding", "peer", "random", "readiness", "secret"];
 
 /// What each module may name beside itself and layer 0. A new module gets a line here.
 const MAY_NAME: [(&str, &[&str]); 20] = [
@@ -15,20 +15,35 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
     ("peer", &[]),
     ("random", &[]),
     ("readiness", &[]),
-    ("sealing", &["random", "secret"]),
+    ("sealing", &[]),
     ("secret", &[]),
     ("jose", &[]),
     ("oauth", &["jose"]),
-    ("admin", &["jose", "oauth"]),
+    ("admin", &["jose", "oauth", "sealing"]),
     ("store", &["jose", "oauth"]),
     ("telemetry", &[]),
     ("rest", &["admin", "jose", "oauth", "telemetry"]),
     ("grpc", &["admin", "jose", "oauth", "telemetry"]),
     ("serve", &["grpc", "rest", "telemetry"]),
     ("key_file", &["jose"]),
-    ("config", &["jose", "key_file", "oauth"]),
-    ("app", &["admin", "config", "grpc", "jose", "key_file", "oauth", "rest", "serve", "store", "telemetry"]),
-    ("cli", &["admin", "app", "config", "grpc", "jose", "key_file", "oauth", "store"]),
+    ("config", &["jose", "key_file", "oauth", "sealing"]),
+    (
+        "app",
+        &[
+            "admin",
+            "config",
+            "grpc",
+            "jose",
+            "key_file",
+            "oauth",
+            "rest",
+            "sealing",
+            "serve",
+            "store",
+            "telemetry",
+        ],
+    ),
+    ("cli", &["admin", "app", "config", "grpc", "jose", "key_file", "oauth", "sealing", "store"]),
     ("main", &["app", "cli"]),
 ];
 
