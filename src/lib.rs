@@ -6,12 +6,13 @@
 //! | module | what it is | layer |
 //! |---|---|---|
 //! | [`clock`] [`random`] [`secret`] | the time, unpredictable bytes, values that cannot be printed | 0 |
-//! //! | [`form_encoding`] [`peer`] [`readiness`] | strict form decoding, who is connected, whether requests are welcome | 0 |
+//! | [`form_encoding`] [`peer`] [`readiness`] | strict form decoding, who is connected, whether requests are welcome | 0 |
 //! | [`sealing`] | secrets at rest, under the master keys | 1 |
 //! | [`jose`] | signed JSON: keys, JWS, strict parsing; no OAuth | 1 |
 //! | [`oauth`] | the authorization server: every rule of OAuth, no transport | 2 |
 //! | [`rest`] | the standard OAuth endpoints and documents, on axum | 3 |
 //! | [`grpc`] | the services of `proto/`, on tonic | 3 |
+//! | [`store`] | the store traits of `oauth`, on SQLite and PostgreSQL | 3 |
 //! | [`telemetry`] | one log line per request, every metric | beside 3 |
 //! | [`serve`] | one listener: accept loop, deadlines, protocols, the only fallback, shutdown | 4 |
 //! | [`config`] [`key_file`] | settings and clients as checked values; RS256 key files | 4 |
@@ -54,4 +55,5 @@ pub mod rest;
 pub mod sealing;
 pub mod secret;
 pub mod serve;
+pub mod store;
 pub mod telemetry;
