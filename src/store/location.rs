@@ -58,6 +58,11 @@ impl Location {
         matches!(self.0, Place::Memory)
     }
 
+    /// Whether it is an SQLite database.
+    pub const fn is_sqlite(&self) -> bool {
+        !matches!(self.0, Place::Postgres(_))
+    }
+
     /// The file of an SQLite database.
     pub fn file(&self) -> Option<&std::path::Path> {
         match &self.0 {

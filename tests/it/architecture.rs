@@ -26,7 +26,7 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
     ("grpc", &["admin", "jose", "oauth", "telemetry"]),
     ("serve", &["grpc", "rest", "telemetry"]),
     ("key_file", &["jose"]),
-    ("config", &["jose", "key_file", "oauth", "sealing"]),
+    ("config", &["jose", "key_file", "oauth", "sealing", "store"]),
     (
         "app",
         &[
