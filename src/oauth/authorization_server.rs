@@ -7,12 +7,13 @@ use super::{
     access_token::AccessToken,
     client::{ClientDirectory, authenticate::Authenticator, secret::SecretVerifier},
     error::{Error, TokenRefusal},
+    keys::Keys,
     metadata::Metadata,
     throttle::{FailureThrottle, Rate},
 };
 use crate::{
     clock::{Clock, Timestamp},
-    jose::{KeyRing, SigningAlgorithm, jwk::PublishedJwkSet},
+    jose::{SigningAlgorithm, jwk::PublishedJwkSet},
     random::Random,
 };
 
@@ -38,7 +39,7 @@ pub struct Dependencies {
     /// Checks their secrets.
     pub secrets: Arc<SecretVerifier>,
     /// Signs and verifies.
-    pub keys: Arc<KeyRing>,
+    pub keys: Arc<Keys>,
 }
 
 /// The service that every transport calls.
@@ -48,7 +49,7 @@ pub struct AuthorizationServer {
     pub(super) random: Arc<dyn Random>,
     pub(super) clients: Arc<ClientDirectory>,
     pub(super) authenticator: Authenticator,
-    pub(super) keys: Arc<KeyRing>,
+    pub(super) keys: Arc<Keys>,
     metadata: Metadata,
 }
 
@@ -58,7 +59,7 @@ impl AuthorizationServer {
         let Dependencies { clock, random, clients, secrets, keys } = dependencies;
         let throttle = policy.failed_auth_rate.map(FailureThrottle::new);
         Self {
-            metadata: Metadata::new(&policy.issuer, &keys),
+            metadata: Metadata::new(&policy.issuer, &keys.current()),
             authenticator: Authenticator::new(Arc::clone(&clients), secrets, throttle),
             policy,
             clock,
@@ -80,17 +81,17 @@ impl AuthorizationServer {
 
     /// The public keys (RFC 7517 §5).
     pub fn jwks(&self) -> PublishedJwkSet {
-        self.keys.published()
+        self.keys.current().published().clone()
     }
 
     /// Whether there is a key for this algorithm.
     pub fn can_sign(&self, alg: SigningAlgorithm) -> bool {
-        self.keys.signing_key(alg).is_some()
+        self.keys.current().signing_key(alg).is_some()
     }
 
     /// Verifies an access token of this server whose client is still known and enabled.
     pub(super) fn verify_access_token(&self, text: &str, now: Timestamp) -> Result<AccessToken, Error> {
-        AccessToken::verify(text, &self.keys, &self.policy.issuer, now)
+        AccessToken::verify(text, &self.keys.current(), &self.policy.issuer, now)
             .and_then(|token| {
                 let client = self.clients.find(token.client_id.as_str());
                 if client.is_some_and(|client| client.enabled) {

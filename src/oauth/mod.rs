@@ -6,6 +6,7 @@
 //! - [`grant`]: why a token may be issued
 //! - [`access_token`]: what a token says
 //! - [`scope`], [`resource`], [`issuer`]: parsed types for the words of a request
+//! - [`keys`]: the keys that sign and verify now
 //! - [`store`]: what must be kept, as traits
 //! - [`throttle`]: failed attempts are limited
 //! - [`error`]: every way a request can fail
@@ -18,6 +19,7 @@ pub mod grant;
 pub mod introspect;
 pub mod issue;
 pub mod issuer;
+pub mod keys;
 pub mod metadata;
 pub mod resource;
 pub mod scope;
@@ -28,3 +30,4 @@ pub mod userinfo;
 pub use authorization_server::{AuthorizationServer, Policy};
 pub use error::Error;
 pub use issuer::Issuer;
+pub use keys::Keys;

@@ -18,7 +18,7 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
     ("sealing", &[]),
     ("secret", &[]),
     ("jose", &[]),
-    ("oauth", &["jose"]),
+    ("oauth", &["jose", "sealing"]),
     ("admin", &["jose", "oauth", "sealing"]),
     ("store", &["jose", "oauth"]),
     ("telemetry", &[]),
