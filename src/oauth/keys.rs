@@ -12,7 +12,7 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use super::store::KeyRecord;
+use super::store::{KeyRecord, KeyStore, StoreError};
 use crate::{
     clock::Timestamp,
     jose::{
@@ -26,6 +26,8 @@ use crate::{
 pub struct Keys {
     ring: ArcSwap<KeyRing>,
     source: Mutex<Source>,
+    /// Held while records are read and taken over, so that none is replaced by what was read before it.
+    reading: tokio::sync::Mutex<()>,
     /// Follows the ring, and tells when another set is published.
     published: watch::Sender<Arc<KeyRing>>,
     configured: Vec<ManagedKey>,
@@ -126,6 +128,7 @@ impl Keys {
         Ok(Self {
             ring: ArcSwap::new(Arc::clone(&ring)),
             source: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
             published: watch::Sender::new(ring),
             configured: seen,
             master,
@@ -151,6 +154,16 @@ impl Keys {
     /// Whether a configured key signs for this algorithm, so that the store needs none.
     pub fn is_configured(&self, alg: SigningAlgorithm) -> bool {
         self.configured.iter().any(|key| key.alg == alg)
+    }
+
+    /// Reads every record of the store and takes it over. Keys that cannot be opened are returned; the others are in use.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the keys stay as they were.
+    pub async fn reload(&self, store: &dyn KeyStore, now: Timestamp) -> Result<Vec<UnusableKey>, StoreError> {
+        let _reading = self.reading.lock().await;
+        let records = store.list().await?;
+        Ok(self.install(&records, now).err().map(|UnusableKeys(keys)| keys).unwrap_or_default())
     }
 
     /// Takes over every record of the store.
@@ -206,6 +219,7 @@ impl Keys {
     }
 
     fn open(&self, record: &KeyRecord) -> Result<Arc<SigningKey>, UnusableKeyReason> {
+        // A change of the master key leaves the kid alone, so that what is open stays open.
         let master = self.master.as_ref().ok_or(UnusableKeyReason::NoMasterKey)?;
         let der = master.open(&sealing_context(&record.kid), &record.sealed)?;
         let key = SigningKey::from_pkcs8(record.alg, &der)?;
