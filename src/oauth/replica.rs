@@ -349,7 +349,7 @@ mod tests {
         }
 
         async fn hint(&self) {
-            std::future::pending().await;
+            std::future::pending::<()>().await;
         }
     }
 
