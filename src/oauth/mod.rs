@@ -8,6 +8,7 @@
 //! - [`scope`], [`resource`], [`issuer`]: parsed types for the words of a request
 //! - [`keys`]: the keys that sign and verify now
 //! - [`store`]: what must be kept, as traits
+//! - [`replica`]: this process as one of several on a store; [`revocations`] and [`freshness`] are what it knows
 //! - [`throttle`]: failed attempts are limited
 //! - [`error`]: every way a request can fail
 
@@ -15,13 +16,16 @@ pub mod access_token;
 pub mod authorization_server;
 pub mod client;
 pub mod error;
+pub mod freshness;
 pub mod grant;
 pub mod introspect;
 pub mod issue;
 pub mod issuer;
 pub mod keys;
 pub mod metadata;
+pub mod replica;
 pub mod resource;
+pub mod revocations;
 pub mod scope;
 pub mod store;
 pub mod throttle;
