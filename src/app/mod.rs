@@ -7,6 +7,7 @@
 mod keys;
 mod ops;
 mod reload;
+mod snapshot;
 
 use std::{
     io::{self, Write},
@@ -28,6 +29,7 @@ use crate::{
         AuthorizationServer, Policy,
         authorization_server::Dependencies,
         client::{Client, ClientDirectory, ClientId, secret::SecretVerifier},
+        freshness::Freshness,
         throttle::Rate,
     },
     random::{RandomError, SystemRandom},
@@ -131,13 +133,14 @@ impl Core {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let secrets = Arc::new(SecretVerifier::new(&SystemRandom, cores)?);
         let clients = config.clients(|secret| secrets.hash(secret, &SystemRandom))?;
-        let keys::Provisioned { ring, generated } = keys::provision(config, &clients, key_directory)?;
+        let keys::Provisioned { keys, generated } = keys::provision(config, &clients, key_directory)?;
         warn_about(config, &clients, &generated);
 
         let clients = Arc::new(ClientDirectory::new(clients));
         let policy = Policy {
             issuer: config.issuer.clone(),
             max_lifetime: config.tokens.max_lifetime,
+            max_revocation_age: std::time::Duration::from_secs(30),
             failed_auth_rate: config
                 .limits
                 .failed_auth_rate
@@ -148,7 +151,11 @@ impl Core {
             random: Arc::new(SystemRandom),
             clients: Arc::clone(&clients),
             secrets: Arc::clone(&secrets),
-            keys: Arc::new(ring),
+            keys: Arc::new(keys),
+            revocations: Arc::default(),
+            freshness: Arc::new(Freshness::always()),
+            revocation_store: None,
+            uses: Arc::default(),
         };
         Ok(Self { server: Arc::new(AuthorizationServer::new(policy, dependencies)), clients, secrets })
     }

@@ -6,7 +6,9 @@
 //! - [`grant`]: why a token may be issued
 //! - [`access_token`]: what a token says
 //! - [`scope`], [`resource`], [`issuer`]: parsed types for the words of a request
+//! - [`keys`]: the keys that sign and verify now
 //! - [`store`]: what must be kept, as traits
+//! - [`replica`]: this process as one of several on a store; [`revocations`] and [`freshness`] are what it knows
 //! - [`throttle`]: failed attempts are limited
 //! - [`error`]: every way a request can fail
 
@@ -14,12 +16,16 @@ pub mod access_token;
 pub mod authorization_server;
 pub mod client;
 pub mod error;
+pub mod freshness;
 pub mod grant;
 pub mod introspect;
 pub mod issue;
 pub mod issuer;
+pub mod keys;
 pub mod metadata;
+pub mod replica;
 pub mod resource;
+pub mod revocations;
 pub mod scope;
 pub mod store;
 pub mod throttle;
@@ -28,3 +34,4 @@ pub mod userinfo;
 pub use authorization_server::{AuthorizationServer, Policy};
 pub use error::Error;
 pub use issuer::Issuer;
+pub use keys::Keys;
