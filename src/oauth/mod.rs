@@ -33,5 +33,8 @@ pub mod userinfo;
 
 pub use authorization_server::{AuthorizationServer, Policy};
 pub use error::Error;
+pub use freshness::Freshness;
 pub use issuer::Issuer;
 pub use keys::Keys;
+pub use replica::Replica;
+pub use revocations::Revocations;
