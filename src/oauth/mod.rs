@@ -7,6 +7,7 @@
 //! - [`access_token`]: what a token says
 //! - [`scope`], [`resource`], [`issuer`]: parsed types for the words of a request
 //! - [`store`]: what must be kept, as traits
+//! - [`replica`]: this process as one of several on a store; [`revocations`] and [`freshness`] are what it knows
 //! - [`throttle`]: failed attempts are limited
 //! - [`error`]: every way a request can fail
 
@@ -14,12 +15,15 @@ pub mod access_token;
 pub mod authorization_server;
 pub mod client;
 pub mod error;
+pub mod freshness;
 pub mod grant;
 pub mod introspect;
 pub mod issue;
 pub mod issuer;
 pub mod metadata;
+pub mod replica;
 pub mod resource;
+pub mod revocations;
 pub mod scope;
 pub mod store;
 pub mod throttle;

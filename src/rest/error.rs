@@ -108,7 +108,7 @@ fn status(error: &Error, challenge: Challenge) -> StatusCode {
         },
         Error::MissingToken | Error::InvalidToken(_) => StatusCode::UNAUTHORIZED,
         Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::TemporarilyUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Busy { .. } | Error::TemporarilyUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::ServerError(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
