@@ -4,6 +4,7 @@
 //! - [`clients`]: registrations made at run time
 //! - [`keys`]: signing keys and other sealed values
 //! - [`revocations`]: what was revoked before it expired
+//! - [`transfer`]: everything at once, from an archive
 //! - [`changes`]: what happened since, for replicas that keep a copy in memory
 //!
 //! Every write that returned `Ok` is durable and has a [`Sequence`] of its own in the change feed. Writes are serialised
@@ -13,6 +14,7 @@ pub mod changes;
 pub mod clients;
 pub mod keys;
 pub mod revocations;
+pub mod transfer;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ pub use changes::{Change, ChangeFeed, Changes, State};
 pub use clients::{ClientOrder, ClientQuery, ClientRecord, ClientStore, SecretUse};
 pub use keys::{KeyRecord, KeyStore, KeyWrite};
 pub use revocations::{NewRevocation, Revocation, RevocationStore, Revoked};
+pub use transfer::TransferStore;
 
 /// The position of a write in the change feed: 1, 2, 3, ...
 pub type Sequence = u64;
