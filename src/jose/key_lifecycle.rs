@@ -117,12 +117,12 @@ impl KeyLife {
     /// The lives of all keys of one algorithm, in the order given. Keys that were destroyed or revoked belong to them: they
     /// too ended the time of the key before them, and a key whose time ended never signs again.
     pub fn of_algorithm(keys: &[KeyInstants], timing: &KeyTiming) -> Vec<Self> {
-        let offices: Vec<_> = keys.iter().map(KeyInstants::takes_office).collect();
+        let mut offices: Vec<_> = keys.iter().filter_map(KeyInstants::takes_office).collect();
+        offices.sort_unstable();
         keys.iter()
-            .zip(&offices)
-            .map(|(key, office)| {
-                let next =
-                    office.and_then(|own| offices.iter().flatten().filter(|other| **other > own).min());
+            .map(|key| {
+                let office = key.takes_office();
+                let next = office.and_then(|own| offices.get(offices.partition_point(|other| *other <= own)));
                 let superseded_at = next.map(|(at, _)| *at);
                 let retired_from = [superseded_at, key.stopped_at()].into_iter().flatten().min();
                 let unused_from = retired_from.map(|at| at + timing.retention());
