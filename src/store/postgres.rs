@@ -134,7 +134,7 @@ impl Postgres {
         let mut results = Vec::with_capacity(steps.len());
         for (at, step) in steps.iter().enumerate() {
             match lease.run(&step.statement, wait).await {
-                Ok((_, 0)) if step.must_change => {
+                Ok((_, changed)) if changed < step.at_least => {
                     lease.say("ROLLBACK").await?;
                     lease.give_back();
                     return Ok(Outcome::Undone(at));
@@ -149,7 +149,7 @@ impl Postgres {
                 Err(failure) => return Err(failure),
             }
         }
-        let commit = if self.notify && kind != Kind::Quiet { NOTIFY_AND_COMMIT } else { "COMMIT" };
+        let commit = if self.notify && kind == Kind::Change { NOTIFY_AND_COMMIT } else { "COMMIT" };
         // Whether it took place is unknown when this fails, unless the server says that it did not.
         match lease.say(commit).await {
             Ok(()) => lease.give_back(),

@@ -232,7 +232,7 @@ fn transaction(connection: &mut Connection, steps: &[Step]) -> Result<Outcome, r
     let mut results = Vec::with_capacity(steps.len());
     for (at, step) in steps.iter().enumerate() {
         let (rows, changed) = run(&transaction, &step.statement)?;
-        if step.must_change && changed == 0 {
+        if changed < step.at_least {
             return Ok(Outcome::Undone(at));
         }
         results.push(rows);

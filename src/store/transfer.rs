@@ -7,9 +7,9 @@ use super::{
     migrations::new_incarnation,
     revocations,
     sqlite::{copy, create_for_copy, finish_copy},
-    value::{Kind, Outcome, Step},
+    value::{Kind, Outcome, Step, rows},
 };
-use crate::oauth::store::{ClientRecord, KeyRecord, Revocation, StoreError};
+use crate::oauth::store::{ClientRecord, KeyRecord, Revocation, StoreError, TransferStore};
 
 /// Another history begins: whoever followed the old one reads everything again.
 const NEW_HISTORY: &str = "UPDATE feed SET incarnation = $1, \
@@ -29,19 +29,6 @@ pub enum BackupError {
     /// The database cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// What [`Store::import`] adds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Import {
-    /// Clients.
-    pub clients: Vec<ClientRecord>,
-    /// Signing keys.
-    pub keys: Vec<KeyRecord>,
-    /// Sealed values with their names.
-    pub values: Vec<(String, Vec<u8>)>,
-    /// Revocations.
-    pub revocations: Vec<Revocation>,
 }
 
 impl Store {
@@ -72,29 +59,61 @@ impl Store {
         }
         result
     }
+}
 
-    /// Adds records exactly as they are, all or none; a record that exists already is a [`StoreError::Conflict`].
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn import(&self, import: &Import) -> Result<(), StoreError> {
-        let incarnation = new_incarnation(&*self.random)?;
-        let latest = import.revocations.iter().map(|revocation| revocation.sequence).max().unwrap_or(0);
-        let mut steps = vec![
-            Step::must(NEW_HISTORY, vec![incarnation.as_str().into(), latest.into()]),
-            Step::new(FORGET, Vec::new()),
-        ];
-        steps.extend(
-            import.clients.iter().map(|client| Step::must(clients::INSERT, clients::values(client, None))),
-        );
-        steps.extend(import.keys.iter().map(|key| Step::must(keys::INSERT, keys::values(key))));
-        steps.extend(import.values.iter().map(|(name, sealed)| {
-            Step::must(keys::INSERT_VALUE, vec![name.as_str().into(), sealed.as_slice().into()])
-        }));
-        steps.extend(import.revocations.iter().map(revocations::restore));
+#[async_trait::async_trait]
+impl TransferStore for Store {
+    async fn import_clients(&self, clients: &[ClientRecord]) -> Result<(), StoreError> {
+        let steps: Vec<_> = clients.chunks(ROWS).map(add_or_find).collect();
+        if steps.is_empty() {
+            return Ok(());
+        }
         match self.transaction(steps, Kind::Import).await? {
             Outcome::Done(_) => Ok(()),
             Outcome::Undone(_) => Err(StoreError::Conflict),
         }
     }
+
+    async fn finish_import(
+        &self,
+        keys: &[KeyRecord],
+        values: &[(String, Vec<u8>)],
+        revocations: &[Revocation],
+    ) -> Result<(), StoreError> {
+        let incarnation = new_incarnation(&*self.random)?;
+        let latest = revocations.iter().map(|revocation| revocation.sequence).max().unwrap_or(0);
+        let mut steps = vec![
+            Step::must(NEW_HISTORY, vec![incarnation.as_str().into(), latest.into()]),
+            Step::new(FORGET, Vec::new()),
+        ];
+        steps.extend(keys.iter().map(|key| Step::must(keys::INSERT, keys::values(key))));
+        steps.extend(values.iter().map(|(name, sealed)| {
+            Step::must(keys::INSERT_VALUE, vec![name.as_str().into(), sealed.as_slice().into()])
+        }));
+        steps.extend(revocations.chunks(ROWS).map(revocations::restore));
+        match self.transaction(steps, Kind::Import).await? {
+            Outcome::Done(_) => {
+                self.hint.notify_one();
+                Ok(())
+            }
+            Outcome::Undone(_) => Err(StoreError::Conflict),
+        }
+    }
+}
+
+/// Rows of one statement; PostgreSQL counts its values with 16 bits.
+const ROWS: usize = 1000;
+
+/// Adds clients. One that is there already counts only when it is the same.
+fn add_or_find(clients: &[ClientRecord]) -> Step {
+    let sql = format!(
+        "{} {} ON CONFLICT (client_id) DO UPDATE SET client_id = excluded.client_id \
+         WHERE clients.enabled = excluded.enabled AND clients.document = excluded.document \
+         AND clients.revision = excluded.revision AND clients.created_at = excluded.created_at \
+         AND clients.updated_at = excluded.updated_at",
+        clients::INSERT_ROWS,
+        rows(clients.len(), clients::WIDTH)
+    );
+    let values = clients.iter().flat_map(|client| clients::values(client, None)).collect();
+    Step { at_least: clients.len() as u64, ..Step::new(sql, values) }
 }
