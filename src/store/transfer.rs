@@ -6,7 +6,7 @@ use super::{
     Database, Store, clients, keys,
     migrations::new_incarnation,
     revocations,
-    sqlite::{copy, create_for_copy, finish_copy},
+    sqlite::{create_for_copy, finish_copy},
     value::{Kind, Outcome, Step, rows},
 };
 use crate::oauth::store::{ClientRecord, KeyRecord, Revocation, StoreError, TransferStore};
@@ -49,7 +49,7 @@ impl Store {
             }
             _ => in_words(format!("cannot be created ({error})")),
         })?;
-        let result = match sqlite.with_reader(move |connection| copy(connection, &text)).await {
+        let result = match sqlite.copy(text).await {
             Ok(()) => finish_copy(path, &incarnation).map_err(in_words),
             Err(error) => Err(error.into()),
         };
