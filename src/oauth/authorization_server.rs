@@ -69,7 +69,7 @@ pub struct AuthorizationServer {
     pub(super) revocations: Arc<Revocations>,
     #[expect(dead_code, reason = "revocation comes next")]
     pub(super) revocation_store: Option<Arc<dyn RevocationStore>>,
-    freshness: Arc<Freshness>,
+    pub(super) freshness: Arc<Freshness>,
     metadata: Metadata,
 }
 
