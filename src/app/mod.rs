@@ -280,8 +280,11 @@ impl Core {
             jwks_max_age: config.jwks_max_age,
         };
         let rest = rest::routes(&self.server, readiness, &rest)?;
-        let grpc =
-            grpc::Settings { max_message_bytes: config.limits.max_body_bytes, reflection: config.reflection };
+        let grpc = grpc::Settings {
+            max_message_bytes: config.limits.max_body_bytes,
+            reflection: config.reflection,
+            jwks_max_age: config.jwks_max_age,
+        };
         let (grpc, health) = grpc::routes(&self.server, grpc)?;
         Ok((serve::router(rest, grpc), health))
     }
@@ -364,6 +367,7 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
         shutdown.draining().await;
         readiness.set(false);
         health.set_serving(false).await;
+        health.end_streams();
     };
     tokio::join!(
         leave,
