@@ -39,6 +39,10 @@ pub mod pb {
     pub mod token {
         tonic::include_proto!("mintage.token.v1");
     }
+    /// `mintage.admin.v1`
+    pub mod admin {
+        tonic::include_proto!("mintage.admin.v1");
+    }
 }
 
 /// What reflection serves.
