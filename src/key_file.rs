@@ -3,7 +3,6 @@
 //! Where a key lies and whether it may be trusted there; what is in the file is for `pem` to read.
 
 mod pem;
-mod private_file;
 
 use std::{
     fs::File,
@@ -13,7 +12,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use crate::{private_file, secret::Secret};
 
 /// The file names of a generated pair.
 pub const AUTO_PRIVATE_KEY: &str = "auto_private_key.pem";

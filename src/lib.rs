@@ -6,10 +6,11 @@
 //! | module | what it is | layer |
 //! |---|---|---|
 //! | [`clock`] [`random`] [`secret`] | the time, unpredictable bytes, values that cannot be printed | 0 |
-//! //! | [`form_encoding`] [`peer`] [`readiness`] | strict form decoding, who is connected, whether requests are welcome | 0 |
-//! | [`sealing`] | secrets at rest, under the master keys | 1 |
+//! | [`form_encoding`] [`peer`] [`readiness`] | strict form decoding, who is connected, whether requests are welcome | 0 |
+//! | [`sealing`] [`private_file`] | secrets at rest, under the master keys; files nobody else reads | 1 |
 //! | [`jose`] | signed JSON: keys, JWS, strict parsing; no OAuth | 1 |
 //! | [`oauth`] | the authorization server: every rule of OAuth, no transport | 2 |
+//! | [`admin`] | what operators do: clients, keys, archives | 2 |
 //! | [`rest`] | the standard OAuth endpoints and documents, on axum | 3 |
 //! | [`grpc`] | the services of `proto/`, on tonic | 3 |
 //! | [`telemetry`] | one log line per request, every metric | beside 3 |
@@ -38,6 +39,7 @@
 //! This page, `proto/mintage/token/v1/token_service.proto`, [`rest`] and [`grpc`] (the routes and services on one screen
 //! each), [`oauth::issue`], [`oauth::client`], [`oauth::error`], [`serve`].
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod clock;
@@ -48,6 +50,7 @@ pub mod jose;
 pub mod key_file;
 pub mod oauth;
 pub mod peer;
+pub mod private_file;
 pub mod random;
 pub mod readiness;
 pub mod rest;

@@ -7,6 +7,7 @@
 mod keys;
 mod ops;
 mod reload;
+mod snapshot;
 
 use std::{
     io::{self, Write},

@@ -43,6 +43,35 @@ struct Inner {
     http2_connections: Gauge,
     accepted: Counter,
     accept_errors: Counter,
+    store: StoreMetrics,
+}
+
+/// What is known of the store, as gauges that are set from time to time.
+#[derive(Default)]
+struct StoreMetrics {
+    age: Gauge,
+    state: Gauge,
+    revocations: Gauge,
+    cached_clients: Gauge,
+    statements: Counter,
+    key_ages: Family<AlgLabel, Gauge>,
+}
+
+/// What is known of the store at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreFigures {
+    /// How long ago everything of it was known.
+    pub age: Duration,
+    /// 0: followed, 1: unreachable, 2: revocations stale, 3: clients stale.
+    pub state: u8,
+    /// Revocations in memory.
+    pub revocations: usize,
+    /// Clients of the store in memory.
+    pub cached_clients: usize,
+    /// Statements sent to it so far.
+    pub statements: u64,
+    /// How long each algorithm's key has been signing.
+    pub key_ages: Vec<(&'static str, Duration)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -72,6 +101,39 @@ struct VersionLabel {
     version: &'static str,
 }
 
+impl StoreMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "mintage_store_age",
+            "Time since everything in the store was known here",
+            Unit::Seconds,
+            self.age.clone(),
+        );
+        registry.register(
+            "mintage_store_state",
+            "0 followed, 1 unreachable, 2 revocations stale, 3 clients stale",
+            self.state.clone(),
+        );
+        registry.register("mintage_revocations", "Revocations in memory", self.revocations.clone());
+        registry.register(
+            "mintage_clients_cached",
+            "Clients of the store in memory",
+            self.cached_clients.clone(),
+        );
+        registry.register(
+            "mintage_store_statements",
+            "Statements sent to the store",
+            self.statements.clone(),
+        );
+        registry.register_with_unit(
+            "mintage_signing_key_age",
+            "Time since the key began to sign",
+            Unit::Seconds,
+            self.key_ages.clone(),
+        );
+    }
+}
+
 impl Metrics {
     /// Fresh metrics, all zero, of a process of this `version` that was started at `started`.
     pub fn new(version: &'static str, started: SystemTime) -> Self {
@@ -83,6 +145,7 @@ impl Metrics {
         let connections = Family::<ProtocolLabel, Gauge>::default();
         let accepted = Counter::default();
         let accept_errors = Counter::default();
+        let store = StoreMetrics::default();
         let start_time: Gauge = Gauge::default();
         let since_epoch = started.duration_since(UNIX_EPOCH).unwrap_or_default();
         start_time.set(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX));
@@ -99,6 +162,7 @@ impl Metrics {
         registry.register("mintage_connections", "Open connections", connections.clone());
         registry.register("mintage_connections_accepted", "Connections accepted", accepted.clone());
         registry.register("mintage_accept_errors", "Failures to accept a connection", accept_errors.clone());
+        store.register(&mut registry);
         registry.register("mintage_build", "The running version", Info::new(VersionLabel { version }));
         registry.register_with_unit(
             "process_start_time",
@@ -117,6 +181,7 @@ impl Metrics {
             http2_connections: gauge("http2"),
             accepted,
             accept_errors,
+            store,
         }))
     }
 
@@ -130,6 +195,21 @@ impl Metrics {
     ) {
         self.0.requests.get_or_create(&RequestLabels { endpoint, grant, outcome }).inc();
         self.0.durations.get_or_create(&EndpointLabel { endpoint }).observe(duration.as_secs_f64());
+    }
+
+    /// Says how the store is.
+    pub fn store(&self, figures: &StoreFigures) {
+        let store = &self.0.store;
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let seconds = |age: Duration| i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        store.age.set(seconds(figures.age));
+        store.state.set(figures.state.into());
+        store.revocations.set(number(figures.revocations));
+        store.cached_clients.set(number(figures.cached_clients));
+        store.statements.inc_by(figures.statements.saturating_sub(store.statements.get()));
+        for (alg, age) in &figures.key_ages {
+            store.key_ages.get_or_create(&AlgLabel { alg }).set(seconds(*age));
+        }
     }
 
     /// Counts an access token signed with `alg`.

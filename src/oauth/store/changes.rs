@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{KeyRecord, Revocation, Sequence, StoreError};
 use crate::{clock::Timestamp, oauth::client::ClientId};
 
@@ -31,7 +33,7 @@ pub enum Changes {
 }
 
 /// Everything a replica keeps whole, read at one instant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Names this history of sequences; restoring a backup begins another one.
     pub incarnation: String,

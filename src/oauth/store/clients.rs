@@ -2,14 +2,17 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Sequence, StoreError};
 use crate::{clock::Timestamp, oauth::client::ClientId};
 
 /// A client as it is kept. What `document` says is the business of [`crate::oauth::client::document`]; the other members
 /// are what a store searches by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientRecord {
     /// `client_id`, the key.
+    #[serde(with = "super::text")]
     pub client_id: ClientId,
     /// `enabled`
     pub enabled: bool,

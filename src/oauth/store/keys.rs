@@ -2,19 +2,23 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{NewRevocation, Sequence, StoreError};
 use crate::{clock::Timestamp, jose::SigningAlgorithm};
 
 /// A signing key as it is kept. Instants are whole seconds.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
     /// The RFC 7638 thumbprint, the key of the record.
     pub kid: String,
     /// What it signs with.
+    #[serde(with = "super::text")]
     pub alg: SigningAlgorithm,
     /// 1 for the first key of an algorithm, and one more for each that follows; no two keys of one algorithm share it.
     pub generation: u64,
     /// The private key in PKCS#8, sealed under the master key; empty once it is destroyed.
+    #[serde(with = "super::base64")]
     pub sealed: Vec<u8>,
     /// When it was made.
     pub created_at: Timestamp,

@@ -4,6 +4,7 @@
 //! - [`clients`]: registrations made at run time
 //! - [`keys`]: signing keys and other sealed values
 //! - [`revocations`]: what was revoked before it expired
+//! - [`transfer`]: everything at once, from an archive
 //! - [`changes`]: what happened since, for replicas that keep a copy in memory
 //!
 //! Every write that returned `Ok` is durable and has a [`Sequence`] of its own in the change feed. Writes are serialised
@@ -13,6 +14,7 @@ pub mod changes;
 pub mod clients;
 pub mod keys;
 pub mod revocations;
+pub mod transfer;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ pub use changes::{Change, ChangeFeed, Changes, State};
 pub use clients::{ClientOrder, ClientQuery, ClientRecord, ClientStore, SecretUse};
 pub use keys::{KeyRecord, KeyStore, KeyWrite};
 pub use revocations::{NewRevocation, Revocation, RevocationStore, Revoked};
+pub use transfer::TransferStore;
 
 /// The position of a write in the change feed: 1, 2, 3, ...
 pub type Sequence = u64;
@@ -39,6 +42,39 @@ pub enum StoreError {
     /// What it holds cannot be read.
     #[error("the store holds what this version cannot read: {0}")]
     Corrupt(String),
+}
+
+/// Values that are kept as their text.
+mod text {
+    use std::{fmt::Display, str::FromStr};
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Bytes as base64url.
+mod base64 {
+    use base64::engine::{Engine, general_purpose::URL_SAFE_NO_PAD};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        URL_SAFE_NO_PAD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 /// Every store of a server; one database behind all of them.

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Sequence, StoreError};
 use crate::{clock::Timestamp, oauth::client::ClientId};
 
 /// What a revocation is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Revoked {
     /// One token, by its `jti`.
     Token {
@@ -16,6 +19,7 @@ pub enum Revoked {
     /// Every token of a client whose `iat` is at or before an instant, in whole seconds.
     Client {
         /// Whose.
+        #[serde(with = "super::text")]
         client_id: ClientId,
         /// Issued until then.
         issued_until: Timestamp,
@@ -39,7 +43,7 @@ pub struct NewRevocation {
 }
 
 /// A revocation that is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
     /// Its position in the change feed.
     pub sequence: Sequence,

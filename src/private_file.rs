@@ -1,4 +1,4 @@
-//! Files of ours in a directory that others can write to, such as /tmp: read only when they are safely ours, created
+//! Private files (layer 1): ours, in a directory that others can write to, such as /tmp: read only when they are safely ours, created
 //! whole or not at all, and never through a link that somebody left there.
 
 use std::{
@@ -18,7 +18,7 @@ use crate::random::{self, SystemRandom};
 /// # Errors
 /// A sentence about why the file is not used: it is a link or no regular file, belongs to another user, can be read or
 /// written by others, is too long, or the system refused.
-pub(super) fn read(path: &Path, max_length: u64) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
+pub fn read(path: &Path, max_length: u64) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
     // Checked on the open file, so that nobody can exchange it between the check and the reading. Without NONBLOCK a
     // named pipe would hold the server up.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -34,7 +34,7 @@ pub(super) fn read(path: &Path, max_length: u64) -> Result<Option<Zeroizing<Vec<
     let mut text = Zeroizing::new(Vec::new());
     file.take(max_length + 1).read_to_end(&mut text).map_err(|error| cannot("read", &error))?;
     if text.len() as u64 > max_length {
-        return Err("is too large for a key".to_owned());
+        return Err(format!("is larger than {max_length} bytes"));
     }
     Ok(Some(text))
 }
@@ -63,7 +63,7 @@ fn is_link(path: &Path) -> bool {
 ///
 /// # Errors
 /// As [`read`]. An existing file is never replaced or written to.
-pub(super) fn publish(path: &Path, content: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
+pub fn publish(path: &Path, content: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
     let temporary = Temporary::create(path).map_err(|error| cannot("created", &error))?;
     temporary.fill(content).map_err(|error| cannot("written", &error))?;
     // A hard link appears at once with the whole content and fails when the name exists, link or not.
@@ -74,6 +74,17 @@ pub(super) fn publish(path: &Path, content: &[u8]) -> Result<Zeroizing<Vec<u8>>,
     }
     let max_length = content.len().max(64 * 1024) as u64;
     read(path, max_length)?.ok_or_else(|| "was removed while it was being created".to_owned())
+}
+
+/// Replaces a file of ours by one with `content`, or creates it; a reader sees the old content or the new.
+///
+/// # Errors
+/// A sentence; the old file is then as it was.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), String> {
+    let temporary = Temporary::create(path).map_err(|error| cannot("created", &error))?;
+    temporary.fill(content).map_err(|error| cannot("written", &error))?;
+    fs::rename(&temporary.path, path).map_err(|error| cannot("replaced", &error))?;
+    sync_directory(path).map_err(|error| cannot("written", &error))
 }
 
 /// A file beside the final one, removed when it goes out of scope.
@@ -106,7 +117,8 @@ impl Drop for Temporary {
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn cannot(what: &str, error: &io::Error) -> String {
