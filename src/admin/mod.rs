@@ -1,5 +1,22 @@
-//! Administration (layer 2, beside `oauth`): what operators do, whichever way they ask for it.
+//! Administration (layer 2, beside oauth): what an operator does to clients and keys. It knows stores as traits and has never
+//! heard of a transport; the command line, gRPC and dynamic registration all call it.
 //!
-//! - [`archive`]: export and import
+//! - [`clients`]: register, read, list, change and delete clients
+//! - [`secrets`]: several secrets per client, which overlap while one replaces another
+//! - [`tokens`]: revoke and explain tokens of a client
+//! - [`registration`]: clients that register themselves (RFC 7591, RFC 7592)
+//! - [`mask`]: which members an update names
+//! - [`page`], `filter`: lists
+//! - [`error`]: every way a call can fail
 
-pub mod archive;
+pub mod clients;
+pub mod error;
+mod filter;
+pub mod mask;
+pub mod page;
+pub mod registration;
+pub mod secrets;
+pub mod tokens;
+
+pub use clients::ClientAdmin;
+pub use error::{AdminError, Violation};
