@@ -11,7 +11,6 @@
 //! | [`jose`] | signed JSON: keys, JWS, strict parsing; no OAuth | 1 |
 //! | [`oauth`] | the authorization server: every rule of OAuth, no transport | 2 |
 //! | [`admin`] | what operators do: clients, keys, archives | 2 |
-//! | [`admin`] | what an operator does to clients and keys | 2 |
 //! | [`rest`] | the standard OAuth endpoints and documents, on axum | 3 |
 //! | [`grpc`] | the services of `proto/`, on tonic | 3 |
 //! | [`telemetry`] | one log line per request, every metric | beside 3 |
@@ -40,7 +39,6 @@
 //! This page, `proto/mintage/token/v1/token_service.proto`, [`rest`] and [`grpc`] (the routes and services on one screen
 //! each), [`oauth::issue`], [`oauth::client`], [`oauth::error`], [`serve`].
 
-pub mod admin;
 pub mod admin;
 pub mod app;
 pub mod cli;

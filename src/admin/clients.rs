@@ -19,9 +19,9 @@ use crate::{
     oauth::{
         Issuer,
         client::{
-            Client, ClientId, ClientRegistration, IntrospectPermission,
+            Client, ClientDirectory, ClientId, ClientRegistration, IntrospectPermission,
             document::ClientDocument,
-            registration::{RegistrationDefaults, InvalidMember},
+            registration::{InvalidMember, RegistrationDefaults},
             secret::SecretVerifier,
         },
         store::{ClientQuery, ClientRecord, ClientStore, RevocationStore, StoreError},
@@ -39,12 +39,6 @@ const PAGE_SIZE: u32 = 50;
 /// How many clients a page has at most (AIP-158).
 const MAX_PAGE_SIZE: u32 = 1000;
 
-/// Finds the clients of the configuration file.
-pub trait ConfiguredClients: std::fmt::Debug + Send + Sync {
-    /// The configured client with this identifier.
-    fn configured(&self, client_id: &str) -> Option<Arc<Client>>;
-}
-
 /// What the administration of clients takes from outside.
 pub struct Dependencies {
     /// The time.
@@ -57,8 +51,8 @@ pub struct Dependencies {
     pub revocations: Arc<dyn RevocationStore>,
     /// Hashes secrets, under the key that all replicas share.
     pub secrets: Arc<SecretVerifier>,
-    /// Clients of the configuration file.
-    pub configured: Arc<dyn ConfiguredClients>,
+    /// Clients of the configuration file, and the copies of others that a change makes stale.
+    pub directory: Arc<ClientDirectory>,
     /// Makes page tokens.
     pub pages: PageTokens,
     /// What registrations that leave members out get.
@@ -170,7 +164,7 @@ impl ClientAdmin {
     /// # Errors
     /// [`AdminError::NotFound`].
     pub async fn get(&self, client_id: &str) -> Result<RegisteredClient, AdminError> {
-        if let Some(client) = self.0.configured.configured(client_id) {
+        if let Some(client) = self.configured(client_id) {
             return Ok(RegisteredClient { registration: registration_of(&client), stored: None });
         }
         let (record, document) = self.read(&known(client_id)?).await?;
@@ -182,7 +176,7 @@ impl ClientAdmin {
     /// # Errors
     /// [`AdminError::NotFound`].
     pub async fn find(&self, client_id: &str) -> Result<Arc<Client>, AdminError> {
-        if let Some(client) = self.0.configured.configured(client_id) {
+        if let Some(client) = self.configured(client_id) {
             return Ok(client);
         }
         let (_, document) = self.read(&known(client_id)?).await?;
@@ -198,7 +192,9 @@ impl ClientAdmin {
         let filter = Filter::parse(&request.filter)?;
         let OrderBy { order, descending } = OrderBy::parse(&request.order_by)?;
         let size = match u32::try_from(request.page_size) {
-            Err(_) => return Err(AdminError::invalid("page_size", "it must be 1 to 1000, or 0 for the default")),
+            Err(_) => {
+                return Err(AdminError::invalid("page_size", "it must be 1 to 1000, or 0 for the default"));
+            }
             Ok(0) => PAGE_SIZE,
             Ok(size) => size.min(MAX_PAGE_SIZE),
         };
@@ -239,10 +235,17 @@ impl ClientAdmin {
         Ok(ClientPage { clients, next_page_token })
     }
 
-    async fn list_one(&self, client_id: &str, enabled: Option<bool>) -> Result<Vec<ClientRecord>, AdminError> {
+    async fn list_one(
+        &self,
+        client_id: &str,
+        enabled: Option<bool>,
+    ) -> Result<Vec<ClientRecord>, AdminError> {
         let Ok(client_id) = ClientId::parse(client_id) else { return Ok(Vec::new()) };
         let record = self.0.clients.get(&client_id).await?;
-        Ok(record.into_iter().filter(|record| enabled.is_none_or(|enabled| record.enabled == enabled)).collect())
+        Ok(record
+            .into_iter()
+            .filter(|record| enabled.is_none_or(|enabled| record.enabled == enabled))
+            .collect())
     }
 
     /// Registers a client.
@@ -275,8 +278,12 @@ impl ClientAdmin {
             return Err(AdminError::InvalidArgument(violations));
         }
         let client_id = known(&registration.client_id)?;
-        let taken = || AdminError::AlreadyExists(format!("{client_id:?} is registered already; choose another client_id"));
-        if self.0.configured.configured(client_id.as_str()).is_some() {
+        let taken = || {
+            AdminError::AlreadyExists(format!(
+                "{client_id:?} is registered already; choose another client_id"
+            ))
+        };
+        if self.configured(client_id.as_str()).is_some() {
             return Err(AdminError::AlreadyExists(format!(
                 "{:?} is defined in the configuration file; choose another client_id",
                 client_id.as_str()
@@ -309,7 +316,9 @@ impl ClientAdmin {
                 None => Ok(CreatedClient { client, secret: None, secret_id: None, repeated: false }),
             };
         }
-        match self.0.clients.create(&record, request_id.as_deref()).await {
+        let added = self.0.clients.create(&record, request_id.as_deref()).await;
+        self.0.directory.invalidate(client_id.as_str());
+        match added {
             Ok(_) => Ok(CreatedClient { client, secret: secret.flatten(), secret_id, repeated: false }),
             // The same request may have arrived at another replica in between.
             Err(StoreError::Conflict) => {
@@ -328,7 +337,10 @@ impl ClientAdmin {
         let Some(request_id) = request_id else { return Ok(None) };
         let Some(created) = self.0.clients.created_by(request_id).await? else { return Ok(None) };
         if !asked_for.is_empty() && asked_for != created.as_str() {
-            return Err(AdminError::invalid("request_id", "it was used to create another client; use a new one"));
+            return Err(AdminError::invalid(
+                "request_id",
+                "it was used to create another client; use a new one",
+            ));
         }
         match self.read(&created).await {
             Ok((record, document)) => Ok(Some(CreatedClient {
@@ -390,7 +402,9 @@ impl ClientAdmin {
         // The revocation comes first: between the two steps tokens may be refused too early, never accepted too long.
         self.revoke_until(&client_id, self.now()).await?;
         let revision = etag.map(|_| record.revision);
-        self.0.clients.delete(&client_id, revision).await?;
+        let deleted = self.0.clients.delete(&client_id, revision).await;
+        self.0.directory.invalidate(client_id.as_str());
+        deleted?;
         Ok(())
     }
 
@@ -410,7 +424,10 @@ impl ClientAdmin {
             record.document = text_of(&document)?;
             record.revision += 1;
             record.updated_at = self.now();
-            match self.0.clients.update(&record).await {
+            let updated = self.0.clients.update(&record).await;
+            // This replica need not wait for the feed. Even a failed write may have been made.
+            self.0.directory.invalidate(client_id.as_str());
+            match updated {
                 Ok(_) => return Ok((record, document, result)),
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
@@ -420,7 +437,10 @@ impl ClientAdmin {
     }
 
     /// A client of the store.
-    pub(super) async fn read(&self, client_id: &ClientId) -> Result<(ClientRecord, ClientDocument), AdminError> {
+    pub(super) async fn read(
+        &self,
+        client_id: &ClientId,
+    ) -> Result<(ClientRecord, ClientDocument), AdminError> {
         let record = self.0.clients.get(client_id).await?.ok_or_else(|| not_found(client_id.as_str()))?;
         let document = document_of(&record)?;
         Ok((record, document))
@@ -428,12 +448,16 @@ impl ClientAdmin {
 
     /// The identifier of a client that can be changed here.
     pub(super) fn changeable(&self, client_id: &str) -> Result<ClientId, AdminError> {
-        if self.0.configured.configured(client_id).is_some() {
+        if self.configured(client_id).is_some() {
             return Err(AdminError::FailedPrecondition(format!(
                 "{client_id:?} is defined in the configuration file; change it there and reload the server"
             )));
         }
         known(client_id)
+    }
+
+    fn configured(&self, client_id: &str) -> Option<Arc<Client>> {
+        self.0.directory.configured().get(client_id).cloned()
     }
 
     /// Whole seconds, as stores keep them.
@@ -446,10 +470,9 @@ impl ClientAdmin {
         let mut violations = self.violations(&document.registration);
         if violations.is_empty() {
             let problems = document.to_client(&self.0.defaults).err();
-            violations.extend(problems.map(|problem| Violation {
-                member: "client_secret",
-                problem: problem.to_string(),
-            }));
+            violations.extend(
+                problems.map(|problem| Violation { member: "client_secret", problem: problem.to_string() }),
+            );
         }
         if violations.is_empty() { Ok(()) } else { Err(AdminError::InvalidArgument(violations)) }
     }
@@ -466,7 +489,8 @@ impl ClientAdmin {
             violations.push(Violation { member: "client_id", problem });
         }
         if alg == Some(SigningAlgorithm::HS256) && !self.0.has_hs256_key {
-            let problem = "HS256 needs a key; set JWT_SECRET to at least 32 random bytes, or choose another algorithm";
+            let problem =
+                "HS256 needs a key; set JWT_SECRET to at least 32 random bytes, or choose another algorithm";
             violations.push(Violation { member: "access_token_signing_alg", problem: problem.to_owned() });
         }
         violations
@@ -475,11 +499,8 @@ impl ClientAdmin {
 
 impl RegisteredClient {
     fn new(record: &ClientRecord, document: ClientDocument) -> Self {
-        let stored = Stored {
-            created_at: record.created_at,
-            updated_at: record.updated_at,
-            etag: etag_of(record),
-        };
+        let stored =
+            Stored { created_at: record.created_at, updated_at: record.updated_at, etag: etag_of(record) };
         Self { registration: document.registration, stored: Some(stored) }
     }
 }
@@ -534,7 +555,9 @@ fn registration_of(client: &Client) -> ClientRegistration {
         client_id: client.client_id.as_str().to_owned(),
         client_name: client.client_name.clone(),
         secret: None,
-        token_endpoint_auth_method: client.token_endpoint_auth_method.map(|method| method.as_str().to_owned()),
+        token_endpoint_auth_method: client
+            .token_endpoint_auth_method
+            .map(|method| method.as_str().to_owned()),
         grant_types: Some(client.grant_types.iter().map(|grant| grant.as_str().to_owned()).collect()),
         scope: Some(client.scope.as_str().to_owned()).filter(|scope| !scope.is_empty()),
         audiences: Some(client.audiences.iter().map(ToString::to_string).collect()),

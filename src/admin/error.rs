@@ -101,9 +101,9 @@ impl From<StoreError> for AdminError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(cause) => Self::Unavailable { cause, retry_after: RETRY },
-            StoreError::Conflict => {
-                Self::Aborted("it was changed by somebody else; read it again and repeat the change".to_owned())
-            }
+            StoreError::Conflict => Self::Aborted(
+                "it was changed by somebody else; read it again and repeat the change".to_owned(),
+            ),
             StoreError::NotFound => Self::NotFound("it does not exist any more".to_owned()),
             StoreError::Corrupt(cause) => Self::Internal(cause),
         }

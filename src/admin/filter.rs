@@ -117,7 +117,10 @@ impl OrderBy {
     }
 
     fn refuse() -> AdminError {
-        AdminError::invalid("order_by", "it must be client_id or create_time, followed by \" desc\" or nothing")
+        AdminError::invalid(
+            "order_by",
+            "it must be client_id or create_time, followed by \" desc\" or nothing",
+        )
     }
 }
 

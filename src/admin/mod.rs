@@ -7,8 +7,10 @@
 //! - [`registration`]: clients that register themselves (RFC 7591, RFC 7592)
 //! - [`mask`]: which members an update names
 //! - [`page`], `filter`: lists
+//! - [`archive`]: export and import
 //! - [`error`]: every way a call can fail
 
+pub mod archive;
 pub mod clients;
 pub mod error;
 mod filter;

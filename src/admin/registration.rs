@@ -18,11 +18,7 @@ use super::{
 use crate::{
     oauth::{
         bearer::RESERVED_PREFIX,
-        client::{
-            ClientId, ClientRegistration, SecretHash,
-            document::ClientDocument,
-            secret::Verdict,
-        },
+        client::{ClientId, ClientRegistration, SecretHash, document::ClientDocument, secret::Verdict},
         scope::Scope,
     },
     secret::Secret,
@@ -175,7 +171,9 @@ impl ClientAdmin {
             if changed.registration.scope != document.registration.scope
                 || changed.registration.enabled != document.registration.enabled
             {
-                return Err(AdminError::Aborted("the client was changed meanwhile; read it again".to_owned()));
+                return Err(AdminError::Aborted(
+                    "the client was changed meanwhile; read it again".to_owned(),
+                ));
             }
             mask.apply(&registration, &mut changed.registration);
             Ok(())
@@ -247,10 +245,14 @@ impl ClientAdmin {
             return Err(RegistrationError::InvalidRedirectUri);
         }
         if metadata.response_types.as_ref().is_some_and(|types| !types.is_empty()) {
-            return Err(invalid("response_types must be left out: no grant here uses the authorization endpoint"));
+            return Err(invalid(
+                "response_types must be left out: no grant here uses the authorization endpoint",
+            ));
         }
         let grants = metadata.grant_types.as_deref();
-        if grants.is_some_and(|grants| grants.iter().any(|grant| grant != "client_credentials") || grants.is_empty()) {
+        if grants.is_some_and(|grants| {
+            grants.iter().any(|grant| grant != "client_credentials") || grants.is_empty()
+        }) {
             return Err(invalid("grant_types must be client_credentials"));
         }
         let method = metadata.token_endpoint_auth_method.as_deref().unwrap_or(DEFAULT_METHOD);
@@ -259,18 +261,25 @@ impl ClientAdmin {
                 "token_endpoint_auth_method must be client_secret_basic or client_secret_post",
             ));
         }
-        if metadata.client_name.as_ref().is_some_and(|name| name.len() > MAX_NAME || name.chars().any(char::is_control)) {
+        if metadata
+            .client_name
+            .as_ref()
+            .is_some_and(|name| name.len() > MAX_NAME || name.chars().any(char::is_control))
+        {
             return Err(invalid("client_name must be at most 255 bytes without control characters"));
         }
         let scope = match metadata.scope.as_deref().filter(|scope| !scope.is_empty()) {
             None => None,
             Some(text) => {
                 let scope = Scope::parse(text).map_err(|error| invalid(error.to_string()))?;
-                let refused =
-                    scope.tokens().find(|token| token.starts_with(RESERVED_PREFIX) || !allowed.contains(token));
+                let refused = scope
+                    .tokens()
+                    .find(|token| token.starts_with(RESERVED_PREFIX) || !allowed.contains(token));
                 if let Some(token) = refused {
                     let token = token.get(..64).unwrap_or(token);
-                    return Err(invalid(format!("scope may not contain {token}: nobody passes on more than he has")));
+                    return Err(invalid(format!(
+                        "scope may not contain {token}: nobody passes on more than he has"
+                    )));
                 }
                 Some(scope.as_str().to_owned())
             }

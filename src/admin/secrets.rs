@@ -95,8 +95,7 @@ impl ClientAdmin {
         let client_id = self.changeable(client_id)?;
         let (_, document) = self.read(&client_id).await?;
         let uses = self.0.clients.uses(&client_id).await?;
-        let last_used =
-            |id: &str| uses.iter().find(|used| used.secret_id == id).map(|used| used.used_at);
+        let last_used = |id: &str| uses.iter().find(|used| used.secret_id == id).map(|used| used.used_at);
         Ok(document.secrets.iter().map(|secret| info(secret, last_used(&secret.secret_id))).collect())
     }
 
@@ -114,8 +113,11 @@ impl ClientAdmin {
         let now = self.now();
         let at = Timestamp::from_seconds(at.unwrap_or(now).max(now).seconds());
         let retire = |document: &mut ClientDocument| {
-            let secret =
-                document.secrets.iter_mut().find(|secret| secret.secret_id == secret_id).ok_or_else(|| {
+            let secret = document
+                .secrets
+                .iter_mut()
+                .find(|secret| secret.secret_id == secret_id)
+                .ok_or_else(|| {
                     AdminError::NotFound(format!("the client has no secret {secret_id:?}; list its secrets"))
                 })?;
             if !has_ended(secret, now) {
@@ -167,7 +169,9 @@ impl ClientAdmin {
                 && secret.bytes().all(|byte| matches!(byte, 0x20..=0x7E))
         };
         if new.chosen.as_ref().is_some_and(|secret| !sound(secret)) {
-            let problem = format!("a chosen secret is {MIN_CHOSEN} to 1024 printable ASCII characters; leave it out to have one made");
+            let problem = format!(
+                "a chosen secret is {MIN_CHOSEN} to 1024 printable ASCII characters; leave it out to have one made"
+            );
             violations.push(Violation { member: "client_secret", problem });
         }
         if let Some(expires_at) = new.expires_at

@@ -29,6 +29,7 @@ use crate::{
         AuthorizationServer, Policy,
         authorization_server::Dependencies,
         client::{Client, ClientDirectory, ClientId, secret::SecretVerifier},
+        freshness::Freshness,
         throttle::Rate,
     },
     random::{RandomError, SystemRandom},
@@ -139,10 +140,12 @@ impl Core {
         let policy = Policy {
             issuer: config.issuer.clone(),
             max_lifetime: config.tokens.max_lifetime,
+            max_revocation_age: std::time::Duration::from_secs(30),
             failed_auth_rate: config
                 .limits
                 .failed_auth_rate
                 .map(|rate| Rate { count: rate.count.get(), period: rate.window }),
+            registration: false,
         };
         let dependencies = Dependencies {
             clock,
@@ -150,6 +153,10 @@ impl Core {
             clients: Arc::clone(&clients),
             secrets: Arc::clone(&secrets),
             keys: Arc::new(ring),
+            revocations: Arc::default(),
+            freshness: Arc::new(Freshness::always()),
+            revocation_store: None,
+            uses: Arc::default(),
         };
         Ok(Self { server: Arc::new(AuthorizationServer::new(policy, dependencies)), clients, secrets })
     }

@@ -3,6 +3,7 @@
 //! A command returns a `Report` or a `Failure` and prints nothing itself; `output` prints either as text or JSON. Exit
 //! codes: 0 done, 1 failed, 2 misused.
 
+mod client;
 mod completions;
 mod config;
 mod healthcheck;
@@ -56,6 +57,13 @@ enum Command {
         disable_help_subcommand = true
     )]
     Token(token::Command),
+    /// Register, list, show, change and delete clients
+    #[command(
+        subcommand,
+        after_help = "Example:\n  mintage client create --client-id billing --scope \"read write\"",
+        disable_help_subcommand = true
+    )]
+    Client(client::Command),
     /// Ask a running server whether it is healthy
     Healthcheck(healthcheck::Arguments),
     /// Print the completion script of a shell
@@ -76,6 +84,7 @@ pub fn run(serve: impl FnOnce(Config) -> Result<(), String>) -> ExitCode {
             .map(|()| Report::default()),
         Command::Config(command) => config::run(command),
         Command::Token(command) => token::run(command),
+        Command::Client(command) => client::run(command),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),
     };

@@ -49,7 +49,10 @@ impl ClientMessages {
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn create(&self, message: pb::CreateClientRequest) -> Result<pb::CreateClientResponse, AdminError> {
+    pub async fn create(
+        &self,
+        message: pb::CreateClientRequest,
+    ) -> Result<pb::CreateClientResponse, AdminError> {
         let secret = NewSecret {
             chosen: non_empty(message.client_secret).map(Secret::new),
             not_before: None,
@@ -74,7 +77,10 @@ impl ClientMessages {
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn update(&self, message: pb::UpdateClientRequest) -> Result<pb::UpdateClientResponse, AdminError> {
+    pub async fn update(
+        &self,
+        message: pb::UpdateClientRequest,
+    ) -> Result<pb::UpdateClientResponse, AdminError> {
         let client = message.client.unwrap_or_default();
         let paths = message.update_mask.map(|mask| mask.paths).filter(|paths| !paths.is_empty());
         let update = ClientUpdate {
@@ -91,7 +97,10 @@ impl ClientMessages {
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn delete(&self, message: pb::DeleteClientRequest) -> Result<pb::DeleteClientResponse, AdminError> {
+    pub async fn delete(
+        &self,
+        message: pb::DeleteClientRequest,
+    ) -> Result<pb::DeleteClientResponse, AdminError> {
         let etag = non_empty(message.etag);
         self.0.delete(&message.client_id, etag.as_deref(), message.validate_only).await?;
         Ok(pb::DeleteClientResponse {})
@@ -161,7 +170,9 @@ fn to_registration(client: pb::Client) -> Result<ClientRegistration, AdminError>
     let claims = match non_empty_bytes(client.claims_json) {
         None => Vec::new(),
         Some(json) => Members::parse(&json)
-            .map_err(|_| AdminError::invalid("claims_json", "it must be a JSON object whose names are unique"))?
+            .map_err(|_| {
+                AdminError::invalid("claims_json", "it must be a JSON object whose names are unique")
+            })?
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),

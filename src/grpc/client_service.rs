@@ -177,4 +177,3 @@ fn to_pb_decision(decision: Decision) -> pb::Decision {
         rule: decision.rule,
     }
 }
-

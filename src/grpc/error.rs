@@ -37,7 +37,8 @@ fn code(error: &Error) -> Code {
         Error::UnauthorizedClient(_) | Error::InsufficientScope(_) => Code::PermissionDenied,
         Error::InvalidClient(_) | Error::MissingToken | Error::InvalidToken(_) => Code::Unauthenticated,
         Error::RateLimited { .. } => Code::ResourceExhausted,
-        Error::TemporarilyUnavailable { .. } => Code::ResourceExhausted,
+        Error::Busy { .. } => Code::ResourceExhausted,
+        Error::TemporarilyUnavailable { .. } => Code::Unavailable,
         Error::ServerError(_) => Code::Internal,
     }
 }

@@ -122,7 +122,8 @@ pub fn admin_routes(
     routes.add_service(unary::Unary(clients));
     if settings.reflection {
         let builder = || {
-            tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(ADMIN_DESCRIPTORS)
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(ADMIN_DESCRIPTORS)
         };
         routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
     }

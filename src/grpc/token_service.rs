@@ -64,7 +64,7 @@ impl pb::token_service_server::TokenService for TokenService {
         request: Request<pb::UserInfoRequest>,
     ) -> Result<Response<pb::UserInfoResponse>, Status> {
         let (call, message) = Call::begin("UserInfo", request);
-        call.finish(self.tell_claims(&call, message))
+        call.finish(self.tell_claims(&call, message).await)
     }
 }
 
@@ -140,9 +140,13 @@ impl TokenService {
         Ok(pb::BatchIntrospectResponse { responses })
     }
 
-    fn tell_claims(&self, call: &Call, message: pb::UserInfoRequest) -> Result<pb::UserInfoResponse, Error> {
+    async fn tell_claims(
+        &self,
+        call: &Call,
+        message: pb::UserInfoRequest,
+    ) -> Result<pb::UserInfoResponse, Error> {
         let token = presented_token(&call.authorization, non_empty(message.access_token).map(Secret::new))?;
-        let info = self.server.userinfo(token.as_ref())?;
+        let info = self.server.userinfo(token.as_ref()).await?;
         call.record.set_client_id(info.client_id.as_str());
         user_info_response(info)
     }

@@ -139,13 +139,15 @@ pub struct AccessToken {
     pub issued_at: Timestamp,
     /// `nbf`
     pub not_before: Timestamp,
+    /// `kid` of the header: the key that signed it
+    pub kid: String,
     /// All claims, byte for byte as they were signed: one JSON object.
     pub claims_json: Vec<u8>,
 }
 
 impl AccessToken {
     /// Verifies a token of this server (RFC 9068 §4): shape, type, key, signature, issuer, claims, time, in this order.
-    /// Whether its client still is what it was is the caller's question.
+    /// Whether its client still is what it was, and whether it was revoked, is the caller's question.
     ///
     /// # Errors
     /// [`TokenRefusal`], for the log.
@@ -154,12 +156,13 @@ impl AccessToken {
         if jws.header().typ.as_deref() != Some(ACCESS_TOKEN_TYPE) {
             return Err(TokenRefusal::Malformed);
         }
-        let key = jws.header().kid.as_deref().and_then(|kid| keys.verification_key(kid));
-        let payload = jws.verify(key.ok_or(TokenRefusal::Signature)?).map_err(|error| match error {
+        let kid = jws.header().kid.as_deref().ok_or(TokenRefusal::Signature)?;
+        let key = keys.verification_key(kid).ok_or(TokenRefusal::Signature)?;
+        let payload = jws.verify(key).map_err(|error| match error {
             InvalidJws::Algorithm | InvalidJws::Signature => TokenRefusal::Signature,
             _ => TokenRefusal::Malformed,
         })?;
-        let token = Self::read(payload).map_err(|_| TokenRefusal::Claims)?;
+        let token = Self::read(payload, kid).map_err(|_| TokenRefusal::Claims)?;
         if token.issuer != issuer.as_str() {
             return Err(TokenRefusal::Claims);
         }
@@ -169,8 +172,12 @@ impl AccessToken {
         Ok(token)
     }
 
-    fn read(payload: Vec<u8>) -> Result<Self, InvalidJson> {
+    fn read(payload: Vec<u8>, kid: &str) -> Result<Self, InvalidJson> {
         let claims = Members::parse(&payload)?;
+        // A token that is bound to a key is worth nothing without the proof, which nobody here can check yet (RFC 7800).
+        if claims.get("cnf").is_some() {
+            return Err(InvalidJson::Member("cnf"));
+        }
         let instant = |name| claims.required::<u64>(name).map(Timestamp::from_seconds);
         let scope = claims.optional::<String>("scope")?;
         let client_id: String = claims.required("client_id")?;
@@ -188,6 +195,7 @@ impl AccessToken {
             expires_at: instant("exp")?,
             issued_at: instant("iat")?,
             not_before: instant("nbf")?,
+            kid: kid.to_owned(),
             claims_json: payload,
         })
     }
@@ -199,7 +207,7 @@ impl AccessToken {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{
         jose::{SigningAlgorithm, SigningKey, base64url},
@@ -208,6 +216,15 @@ mod tests {
 
     const NOW: u64 = 1_800_000_000;
     const CLAIMS: &str = r#"{"iss":"https://id.example","sub":"c","aud":"https://id.example","exp":1800000060,"iat":1800000000,"nbf":1800000000,"jti":"j","client_id":"c","azp":"c","scope":"read"}"#;
+
+    /// A token as if it had been verified.
+    pub(crate) fn token(token_id: &str, client_id: &str, kid: &str, issued_at: u64) -> AccessToken {
+        let claims = format!(
+            r#"{{"iss":"https://id.example","sub":"c","aud":"https://id.example","exp":{},"iat":{issued_at},"nbf":{issued_at},"jti":"{token_id}","client_id":"{client_id}","azp":"c"}}"#,
+            issued_at + 3600
+        );
+        AccessToken::read(claims.into_bytes(), kid).unwrap()
+    }
 
     fn ring() -> KeyRing {
         let mut ring = KeyRing::default();
@@ -260,6 +277,9 @@ mod tests {
             assert_eq!(verify_claims(&with("exp", value)), Err(TokenRefusal::Claims), "{value}");
         }
         assert_eq!(verify_claims(&with("scope", "[\"read\"]")), Err(TokenRefusal::Claims));
+        for cnf in ["{\"jkt\":\"x\"}", "{}", "null"] {
+            assert_eq!(verify_claims(&with("cnf", cnf)), Err(TokenRefusal::Claims), "{cnf}");
+        }
     }
 
     // V-7: the issuer is compared as a whole string

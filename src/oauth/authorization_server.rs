@@ -5,9 +5,12 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     Issuer,
     access_token::AccessToken,
-    client::{ClientDirectory, authenticate::Authenticator, secret::SecretVerifier},
+    client::{ClientDirectory, authenticate::Authenticator, secret::SecretVerifier, uses::SecretUses},
     error::{Error, TokenRefusal},
+    freshness::Freshness,
     metadata::Metadata,
+    revocations::Revocations,
+    store::RevocationStore,
     throttle::{FailureThrottle, Rate},
 };
 use crate::{
@@ -16,6 +19,9 @@ use crate::{
     random::Random,
 };
 
+/// When a caller should come back to a replica that has lost touch with its store.
+const STALE_RETRY: Duration = Duration::from_secs(1);
+
 /// What an operator decides.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -23,8 +29,12 @@ pub struct Policy {
     pub issuer: Issuer,
     /// The longest lifetime of any token.
     pub max_lifetime: Duration,
+    /// How old what is known of revocations may be when a token is called active.
+    pub max_revocation_age: Duration,
     /// How many authentication failures are too many; `None` does not limit them.
     pub failed_auth_rate: Option<Rate>,
+    /// Whether clients may register themselves (RFC 7591).
+    pub registration: bool,
 }
 
 /// What the core takes from outside.
@@ -39,6 +49,14 @@ pub struct Dependencies {
     pub secrets: Arc<SecretVerifier>,
     /// Signs and verifies.
     pub keys: Arc<KeyRing>,
+    /// What was revoked.
+    pub revocations: Arc<Revocations>,
+    /// How old `clients` and `revocations` are.
+    pub freshness: Arc<Freshness>,
+    /// Keeps revocations; without it nothing can be revoked.
+    pub revocation_store: Option<Arc<dyn RevocationStore>>,
+    /// Takes note of the secrets that are used.
+    pub uses: Arc<SecretUses>,
 }
 
 /// The service that every transport calls.
@@ -49,22 +67,39 @@ pub struct AuthorizationServer {
     pub(super) clients: Arc<ClientDirectory>,
     pub(super) authenticator: Authenticator,
     pub(super) keys: Arc<KeyRing>,
+    pub(super) revocations: Arc<Revocations>,
+    #[expect(dead_code, reason = "revocation comes next")]
+    pub(super) revocation_store: Option<Arc<dyn RevocationStore>>,
+    freshness: Arc<Freshness>,
     metadata: Metadata,
 }
 
 impl AuthorizationServer {
     /// Puts the server together.
     pub fn new(policy: Policy, dependencies: Dependencies) -> Self {
-        let Dependencies { clock, random, clients, secrets, keys } = dependencies;
+        let Dependencies {
+            clock,
+            random,
+            clients,
+            secrets,
+            keys,
+            revocations,
+            freshness,
+            revocation_store,
+            uses,
+        } = dependencies;
         let throttle = policy.failed_auth_rate.map(FailureThrottle::new);
         Self {
-            metadata: Metadata::new(&policy.issuer, &keys),
-            authenticator: Authenticator::new(Arc::clone(&clients), secrets, throttle),
+            metadata: Metadata::new(&policy.issuer, &keys, policy.registration),
+            authenticator: Authenticator::new(Arc::clone(&clients), secrets, throttle, uses),
             policy,
             clock,
             random,
             clients,
             keys,
+            revocations,
+            revocation_store,
+            freshness,
         }
     }
 
@@ -88,18 +123,32 @@ impl AuthorizationServer {
         self.keys.signing_key(alg).is_some()
     }
 
-    /// Verifies an access token of this server whose client is still known and enabled.
-    pub(super) fn verify_access_token(&self, text: &str, now: Timestamp) -> Result<AccessToken, Error> {
+    /// Verifies an access token as far as it says itself whether it is acceptable.
+    pub(super) fn read_access_token(&self, text: &str, now: Timestamp) -> Result<AccessToken, TokenRefusal> {
         AccessToken::verify(text, &self.keys, &self.policy.issuer, now)
-            .and_then(|token| {
-                let client = self.clients.find(token.client_id.as_str());
-                if client.is_some_and(|client| client.enabled) {
-                    Ok(token)
-                } else {
-                    Err(TokenRefusal::Client)
-                }
-            })
-            .map_err(Error::InvalidToken)
+    }
+
+    /// Whether a token that was read is still good: not revoked, its client known and enabled.
+    ///
+    /// What speaks against a token is said however old this replica's knowledge is: a forged or expired token stays one.
+    /// Only that a token is good takes knowledge that is fresh.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`]; [`Error::TemporarilyUnavailable`] for a token that could have been revoked, or whose client
+    /// could have been disabled, without this replica knowing.
+    pub(super) async fn confirm(&self, token: &AccessToken, now: Timestamp) -> Result<(), Error> {
+        if self.revocations.refuses(token) {
+            return Err(Error::InvalidToken(TokenRefusal::Revoked));
+        }
+        if !self.freshness.is_fresh_for(self.policy.max_revocation_age, now) {
+            return Err(Error::TemporarilyUnavailable { retry_after: STALE_RETRY });
+        }
+        let client = self.clients.find(token.client_id.as_str()).await?;
+        if client.is_some_and(|client| client.enabled) {
+            Ok(())
+        } else {
+            Err(Error::InvalidToken(TokenRefusal::Client))
+        }
     }
 }
 

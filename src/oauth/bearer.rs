@@ -68,16 +68,29 @@ impl AuthorizationServer {
     /// Checks that an access token opens an operation.
     ///
     /// # Errors
-    /// [`Error::MissingToken`], [`Error::InvalidToken`], and [`Error::InsufficientScope`] (RFC 6750 §3.1).
-    pub fn authorise(&self, token: Option<&Secret<String>>, demand: Demand) -> Result<Authorised, Error> {
+    /// [`Error::MissingToken`], [`Error::InvalidToken`], [`Error::InsufficientScope`] (RFC 6750 §3.1), and
+    /// [`Error::TemporarilyUnavailable`] when this replica does not know enough.
+    pub async fn authorise(
+        &self,
+        token: Option<&Secret<String>>,
+        demand: Demand,
+    ) -> Result<Authorised, Error> {
         let token = token.ok_or(Error::MissingToken)?;
-        let token = self.verify_access_token(token.expose(), self.clock.now())?;
+        let now = self.clock.now();
+        let token = self.read_access_token(token.expose(), now).map_err(Error::InvalidToken)?;
+        self.confirm(&token, now).await?;
         let AccessToken { audiences, scope, client_id, .. } = token;
         if !audiences.iter().any(|audience| audience == self.issuer().as_str()) {
             return Err(Error::InvalidToken(TokenRefusal::Claims));
         }
+        // A right that was taken from the client is gone, whatever tokens it still has.
+        let registered = self.clients.find(client_id.as_str()).await?;
+        let may = |demanded: &&str| {
+            scope.contains(demanded)
+                && registered.as_ref().is_some_and(|client| client.scope.contains(demanded))
+        };
         let scopes = demand.scopes();
-        if !scopes.iter().any(|demanded| scope.contains(demanded)) {
+        if !scopes.iter().any(may) {
             return Err(Error::InsufficientScope(scopes[0]));
         }
         Ok(Authorised { client_id })

@@ -32,6 +32,11 @@ pub enum Error {
         retry_after: Duration,
     },
     /// The server is too busy to serve this request in time (RFC 6749 §4.1.2.1 has the name).
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// What the server needs to answer truthfully cannot be had now: the store, or news from it that is recent enough.
     TemporarilyUnavailable {
         /// When to try again.
         retry_after: Duration,
@@ -66,6 +71,8 @@ pub enum TokenRefusal {
     Time,
     /// Its client is unknown or disabled.
     Client,
+    /// It, all tokens of its client, or its key was revoked.
+    Revoked,
 }
 
 impl Error {
@@ -85,7 +92,9 @@ impl Error {
             Self::InvalidTarget(_) => "invalid_target",
             Self::MissingToken | Self::InvalidToken(_) => "invalid_token",
             Self::InsufficientScope(_) => "insufficient_scope",
-            Self::RateLimited { .. } | Self::TemporarilyUnavailable { .. } => "temporarily_unavailable",
+            Self::RateLimited { .. } | Self::Busy { .. } | Self::TemporarilyUnavailable { .. } => {
+                "temporarily_unavailable"
+            }
             Self::ServerError(_) => "server_error",
         }
     }
@@ -105,7 +114,8 @@ impl Error {
             }
             Self::InsufficientScope(_) => "the access token lacks a scope that this operation needs",
             Self::RateLimited { .. } => "too many failed attempts; try again later",
-            Self::TemporarilyUnavailable { .. } => "the server is busy; try again later",
+            Self::Busy { .. } => "the server is busy; try again later",
+            Self::TemporarilyUnavailable { .. } => "the server cannot reach its store; try again later",
             Self::ServerError(_) => "the server could not complete the request",
         }
     }
@@ -113,9 +123,9 @@ impl Error {
     /// When the caller may try again, if a retry makes sense.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after } | Self::TemporarilyUnavailable { retry_after } => {
-                Some(*retry_after)
-            }
+            Self::RateLimited { retry_after }
+            | Self::Busy { retry_after }
+            | Self::TemporarilyUnavailable { retry_after } => Some(*retry_after),
             _ => None,
         }
     }

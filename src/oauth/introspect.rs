@@ -73,18 +73,20 @@ impl AuthorizationServer {
     /// Answers a question about one token.
     ///
     /// # Errors
-    /// Those of client authentication; [`Error::InvalidRequest`] when no token was sent.
+    /// Those of client authentication; [`Error::InvalidRequest`] when no token was sent; [`Error::TemporarilyUnavailable`]
+    /// when a token looks good and this replica's knowledge of revocations is too old to say so.
     pub async fn introspect(&self, caller: &Caller, question: &Question) -> Result<Introspection, Error> {
         let now = self.clock.now();
         let client = self.authenticator.authenticate(&caller.authentication, caller.source, now).await?;
-        self.answer(&client, question, now)
+        let token = self.read_token(question, now)?;
+        self.answer(&client, question, token, now).await
     }
 
     /// Answers several questions of one caller, in their order.
     ///
     /// # Errors
     /// Those of client authentication; [`Error::InvalidRequest`] for no questions, more than [`MAX_BATCH`], or one
-    /// without a token.
+    /// without a token; [`Error::TemporarilyUnavailable`] as for one question.
     pub async fn introspect_batch(
         &self,
         caller: &Caller,
@@ -95,19 +97,36 @@ impl AuthorizationServer {
         if questions.is_empty() || questions.len() > MAX_BATCH {
             return Err(Error::invalid_request(format!("a batch holds 1 to {MAX_BATCH} requests")));
         }
-        questions.iter().map(|question| self.answer(&client, question, now)).collect()
+        let tokens = questions.iter().map(|question| self.read_token(question, now));
+        let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+        // All clients are looked up at once, so that a batch waits for the store as long as a single question.
+        self.clients.expect(tokens.iter().flatten().map(|token| token.client_id.as_str()));
+        let mut answers = Vec::with_capacity(questions.len());
+        for (question, token) in questions.iter().zip(tokens) {
+            answers.push(self.answer(&client, question, token, now).await?);
+        }
+        Ok(answers)
     }
 
-    fn answer(
+    /// The token of a question, as far as it says itself that it is acceptable.
+    fn read_token(&self, question: &Question, now: Timestamp) -> Result<Option<AccessToken>, Error> {
+        let token = question.token.as_ref().ok_or_else(|| Error::invalid_request("token is missing"))?;
+        Ok(self.read_access_token(token.expose(), now).ok())
+    }
+
+    async fn answer(
         &self,
         caller: &AuthenticatedClient,
         question: &Question,
+        token: Option<AccessToken>,
         now: Timestamp,
     ) -> Result<Introspection, Error> {
-        let token = question.token.as_ref().ok_or_else(|| Error::invalid_request("token is missing"))?;
-        let Ok(token) = self.verify_access_token(token.expose(), now) else {
-            return Ok(Introspection::Inactive);
-        };
+        let Some(token) = token else { return Ok(Introspection::Inactive) };
+        match self.confirm(&token, now).await {
+            Ok(()) => {}
+            Err(Error::InvalidToken(_)) => return Ok(Introspection::Inactive),
+            Err(error) => return Err(error),
+        }
         let asked_for =
             question.expected_audience.as_deref().is_none_or(|audience| token.is_meant_for(audience))
                 && question.required_scopes.iter().all(|scope| token.scope.contains(scope));

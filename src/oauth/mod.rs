@@ -9,6 +9,7 @@
 //! - [`access_token`]: what a token says
 //! - [`scope`], [`resource`], [`issuer`]: parsed types for the words of a request
 //! - [`store`]: what must be kept, as traits
+//! - [`replica`]: this process as one of several on a store; [`revocations`] and [`freshness`] are what it knows
 //! - [`throttle`]: failed attempts are limited
 //! - [`error`]: every way a request can fail
 
@@ -18,12 +19,15 @@ pub mod bearer;
 pub mod client;
 pub mod error;
 pub mod explain;
+pub mod freshness;
 pub mod grant;
 pub mod introspect;
 pub mod issue;
 pub mod issuer;
 pub mod metadata;
+pub mod replica;
 pub mod resource;
+pub mod revocations;
 pub mod scope;
 pub mod store;
 pub mod throttle;

@@ -49,10 +49,12 @@ impl AuthorizationServer {
     /// Tells what the presented token says about its subject.
     ///
     /// # Errors
-    /// [`Error::MissingToken`] or [`Error::InvalidToken`].
-    pub fn userinfo(&self, access_token: Option<&Secret<String>>) -> Result<UserInfo, Error> {
+    /// [`Error::MissingToken`], [`Error::InvalidToken`], [`Error::TemporarilyUnavailable`].
+    pub async fn userinfo(&self, access_token: Option<&Secret<String>>) -> Result<UserInfo, Error> {
         let access_token = access_token.ok_or(Error::MissingToken)?;
-        let token = self.verify_access_token(access_token.expose(), self.clock.now())?;
+        let now = self.clock.now();
+        let token = self.read_access_token(access_token.expose(), now).map_err(Error::InvalidToken)?;
+        self.confirm(&token, now).await?;
         let claims =
             Members::parse(&token.claims_json).map_err(|_| Error::InvalidToken(TokenRefusal::Claims))?;
         let claims = claims

@@ -109,7 +109,7 @@ fn status(error: &Error, challenge: Challenge) -> StatusCode {
         Error::MissingToken | Error::InvalidToken(_) => StatusCode::UNAUTHORIZED,
         Error::InsufficientScope(_) => StatusCode::FORBIDDEN,
         Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::TemporarilyUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Busy { .. } | Error::TemporarilyUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::ServerError(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -140,7 +140,7 @@ fn www_authenticate(error: &Error, challenge: Challenge) -> Option<HeaderValue> 
 }
 
 /// An error response that no cache may keep.
-fn body(status: StatusCode, error: &str, error_description: &str) -> Response {
+pub(super) fn body(status: StatusCode, error: &str, error_description: &str) -> Response {
     no_store((status, Json(Body { error, error_description })).into_response())
 }
 

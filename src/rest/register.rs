@@ -23,12 +23,7 @@ use crate::{
         ClientAdmin,
         registration::{ClientInformation, ClientMetadata, RegistrationError},
     },
-    oauth::{
-        AuthorizationServer, Error,
-        bearer::Demand,
-        error::TokenRefusal,
-        userinfo::presented_token,
-    },
+    oauth::{AuthorizationServer, Error, bearer::Demand, error::TokenRefusal, userinfo::presented_token},
     secret::Secret,
 };
 
@@ -120,8 +115,14 @@ enum Failure {
     NotJson,
 }
 
-impl<E: Into<Refusal>> From<E> for Failure {
-    fn from(error: E) -> Self {
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
         Self::Refused(error.into())
     }
 }
@@ -151,9 +152,10 @@ impl Failure {
             Self::Registration(RegistrationError::InvalidRedirectUri) => {
                 ("invalid_redirect_uri", "redirect_uris must be left out: no grant here redirects".to_owned())
             }
-            Self::Registration(RegistrationError::UnapprovedSoftwareStatement) => {
-                ("unapproved_software_statement", "software statements are not accepted; leave it out".to_owned())
-            }
+            Self::Registration(RegistrationError::UnapprovedSoftwareStatement) => (
+                "unapproved_software_statement",
+                "software statements are not accepted; leave it out".to_owned(),
+            ),
             Self::Registration(RegistrationError::InvalidClientMetadata(text)) => {
                 ("invalid_client_metadata", text)
             }
@@ -168,9 +170,11 @@ impl Failure {
 impl Registration {
     /// A JSON body.
     async fn read<T: DeserializeOwned>(&self, headers: &HeaderMap, body: Body) -> Result<T, Failure> {
-        let essence = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence =
+            headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let essence = essence.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/json") || headers.contains_key(header::CONTENT_ENCODING) {
+        if !essence.eq_ignore_ascii_case("application/json") || headers.contains_key(header::CONTENT_ENCODING)
+        {
             return Err(Failure::NotJson);
         }
         let body = Limited::new(body, self.max_body_bytes).collect().await.map_err(|error| {
@@ -197,11 +201,7 @@ fn management_token(headers: &HeaderMap, uri: &Uri) -> Result<Secret<String>, Re
     presented_token(&authorization(headers), None)?.ok_or_else(|| Error::MissingToken.into())
 }
 
-fn answer(
-    facts: &Facts,
-    status: StatusCode,
-    result: Result<ClientInformation, Failure>,
-) -> Response {
+fn answer(facts: &Facts, status: StatusCode, result: Result<ClientInformation, Failure>) -> Response {
     match result {
         Ok(information) => {
             facts.record.set_client_id(information.client_id());

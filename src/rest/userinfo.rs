@@ -49,5 +49,5 @@ async fn answer(
         None
     };
     let token = presented_token(&authorization(headers), parameter)?;
-    Ok(rest.server.userinfo(token.as_ref())?)
+    Ok(rest.server.userinfo(token.as_ref()).await?)
 }

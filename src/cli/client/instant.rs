@@ -45,7 +45,8 @@ fn parse_rfc3339(text: &str) -> Option<i64> {
     let days = days_from_civil(year, month, day);
     // A date that does not exist comes back as another one.
     let exists = (1..=12).contains(&month) && civil(days) == (year, month, day);
-    (exists && hour < 24 && minute < 60 && second < 60).then_some(days * DAY + hour * 3600 + minute * 60 + second)
+    (exists && hour < 24 && minute < 60 && second < 60)
+        .then_some(days * DAY + hour * 3600 + minute * 60 + second)
 }
 
 /// Days since 1970-01-01 of a date in the proleptic Gregorian calendar, counted in years that begin in March.

@@ -107,11 +107,15 @@ impl Changes {
         }
         let mut paths: Vec<String> = names.into_iter().map(str::to_owned).collect();
         if let Some(both) = self.clear.iter().find(|member| paths.contains(member)) {
-            return Err(Failure::misused(format!("{both} cannot be set and cleared at once; keep one of the two")));
+            return Err(Failure::misused(format!(
+                "{both} cannot be set and cleared at once; keep one of the two"
+            )));
         }
         paths.extend(self.clear.iter().cloned());
         if paths.is_empty() {
-            return Err(Failure::misused("nothing is to be changed; name a member, such as --scope \"read\""));
+            return Err(Failure::misused(
+                "nothing is to be changed; name a member, such as --scope \"read\"",
+            ));
         }
         Ok(paths)
     }

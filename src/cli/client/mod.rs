@@ -205,8 +205,11 @@ async fn update(arguments: Update) -> Result<Report, Failure> {
 
 async fn delete(arguments: Delete) -> Result<Report, Failure> {
     let Delete { client_id, etag, validate_only, target } = arguments;
-    let request =
-        pb::DeleteClientRequest { client_id: client_id.clone(), etag: etag.unwrap_or_default(), validate_only };
+    let request = pb::DeleteClientRequest {
+        client_id: client_id.clone(),
+        etag: etag.unwrap_or_default(),
+        validate_only,
+    };
     Backend::open(&target).await?.delete(request).await?;
     Ok(show::deleted(&client_id, validate_only))
 }

@@ -110,7 +110,9 @@ pub(super) fn created(response: &pb::CreateClientResponse, validate_only: bool) 
     if validate_only {
         text.push_str("It would be registered like this; nothing was done.\n");
     } else if response.repeated_request {
-        text.push_str("It was registered by an earlier request; its secret was shown then and cannot be shown again.\n");
+        text.push_str(
+            "It was registered by an earlier request; its secret was shown then and cannot be shown again.\n",
+        );
     } else if !response.client_secret.is_empty() {
         text.push_str(&secret_text(&response.client_secret));
     }
@@ -215,7 +217,10 @@ fn client_text(client: &pb::Client) -> String {
     }
     line("token_endpoint_auth_method", &client.token_endpoint_auth_method);
     if let Some(grants) = &client.grant_types {
-        line("grant_types", if grants.values.is_empty() { "none".to_owned() } else { grants.values.join(" ") }.as_str());
+        line(
+            "grant_types",
+            if grants.values.is_empty() { "none".to_owned() } else { grants.values.join(" ") }.as_str(),
+        );
     }
     line("scope", &client.scope);
     line("audiences", &client.audiences.join(" "));
@@ -266,5 +271,6 @@ fn time(time: &Option<Timestamp>) -> String {
 }
 
 fn to_json<T: Serialize>(value: &T) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(|error| Failure::failed(format!("the answer cannot be printed ({error})")))
+    serde_json::to_string(value)
+        .map_err(|error| Failure::failed(format!("the answer cannot be printed ({error})")))
 }

@@ -11,8 +11,9 @@ use std::{
 };
 
 use super::{
-    Client, ClientAuthentication, ClientDirectory,
+    Client, ClientAuthentication, ClientDirectory, ClientSecret, SecretHash,
     secret::{SecretVerifier, Verdict, is_generated},
+    uses::SecretUses,
 };
 use crate::{
     clock::Timestamp,
@@ -44,6 +45,7 @@ pub struct Authenticator {
     directory: Arc<ClientDirectory>,
     verifier: Arc<SecretVerifier>,
     throttle: Option<FailureThrottle>,
+    uses: Arc<SecretUses>,
 }
 
 impl Authenticator {
@@ -52,8 +54,9 @@ impl Authenticator {
         directory: Arc<ClientDirectory>,
         verifier: Arc<SecretVerifier>,
         throttle: Option<FailureThrottle>,
+        uses: Arc<SecretUses>,
     ) -> Self {
-        Self { directory, verifier, throttle }
+        Self { directory, verifier, throttle, uses }
     }
 
     /// Verifies a claim made from `source`.
@@ -62,8 +65,8 @@ impl Authenticator {
     /// end in the same error (V-22, V-25).
     ///
     /// # Errors
-    /// [`Error::InvalidClient`]; [`Error::RateLimited`] after too many failures; [`Error::TemporarilyUnavailable`] when
-    /// the secret could not be checked in time.
+    /// [`Error::InvalidClient`]; [`Error::RateLimited`] after too many failures; [`Error::Busy`] when the secret could not
+    /// be checked in time; [`Error::TemporarilyUnavailable`] when the client could not be looked up.
     pub async fn authenticate(
         &self,
         claim: &ClientAuthentication,
@@ -79,25 +82,31 @@ impl Authenticator {
         let client = self
             .directory
             .find(claim.client_id.as_str())
+            .await?
             .filter(|client| client.enabled && client.accepts_method(claim.method));
-        let hash = client.as_ref().and_then(|client| client.secret.as_ref());
+        let secrets: Vec<&ClientSecret> =
+            client.iter().flat_map(|client| client.usable_secrets(now)).collect();
+        let hashes: Vec<&SecretHash> = secrets.iter().map(|secret| &secret.hash).collect();
         let charged = AtomicBool::new(false);
         let toll = || {
             charged.store(true, Ordering::Relaxed);
             throttle.map_or(Ok(()), |throttle| throttle.charge(source, &claim.client_id, now))
         };
-        let verdict = self.verifier.verify(hash, &claim.secret, toll).await;
+        let verdict = self.verifier.verify(&hashes, &claim.secret, toll).await;
 
-        match (verdict, client) {
-            (Verdict::Right, Some(client)) => {
+        match (verdict, &client) {
+            (Verdict::Right(place), Some(client)) => {
+                if let Some(secret_id) = secrets.get(place).and_then(|secret| secret.secret_id.as_ref()) {
+                    self.uses.note(&client.client_id, secret_id, now);
+                }
                 if let Some(throttle) = throttle.filter(|_| charged.load(Ordering::Relaxed)) {
                     throttle.refund(source, &claim.client_id);
                 }
-                Ok(AuthenticatedClient(client))
+                Ok(AuthenticatedClient(Arc::clone(client)))
             }
             (Verdict::NoToll(retry_after), _) => Err(Error::RateLimited { retry_after }),
-            (Verdict::NoTurn, _) => Err(Error::TemporarilyUnavailable { retry_after: BUSY_RETRY }),
-            (Verdict::Wrong | Verdict::Right, _) => {
+            (Verdict::NoTurn, _) => Err(Error::Busy { retry_after: BUSY_RETRY }),
+            (Verdict::Wrong | Verdict::Right(_), _) => {
                 Err(Error::InvalidClient(ClientRefusal::WrongCredentials))
             }
         }

@@ -6,6 +6,7 @@
 //! - [`authenticate`]: presented credentials -> [`AuthenticatedClient`]
 //! - [`directory`]: the clients that are known now
 //! - [`document`]: what the store keeps of a client
+//! - [`uses`]: when secrets were last used
 
 pub mod authenticate;
 pub mod credentials;
@@ -13,6 +14,7 @@ pub mod directory;
 pub mod document;
 pub mod registration;
 pub mod secret;
+pub mod uses;
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -22,10 +24,10 @@ pub use authenticate::AuthenticatedClient;
 pub use credentials::{ClientAuthentication, PresentedCredentials};
 pub use directory::ClientDirectory;
 pub use registration::ClientRegistration;
-pub use secret::SecretHash;
+pub use secret::{ClientSecret, SecretHash};
 
 use super::{grant::GrantType, issuer::Issuer, resource::Audience, scope::Scope};
-use crate::jose::SigningAlgorithm;
+use crate::{clock::Timestamp, jose::SigningAlgorithm};
 
 /// A registered client whose members have been checked.
 #[derive(Debug)]
@@ -34,8 +36,8 @@ pub struct Client {
     pub client_id: ClientId,
     /// `client_name`
     pub client_name: Option<String>,
-    /// The hash of its secret.
-    pub secret: Option<SecretHash>,
+    /// Its secrets, the oldest first.
+    pub secrets: Vec<ClientSecret>,
     /// The one method it must use; `None` accepts client_secret_basic and client_secret_post.
     pub token_endpoint_auth_method: Option<TokenEndpointAuthMethod>,
     /// `grant_types`
@@ -57,6 +59,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// The secrets that are accepted at this instant.
+    pub fn usable_secrets(&self, now: Timestamp) -> impl Iterator<Item = &ClientSecret> {
+        self.secrets.iter().filter(move |secret| secret.is_usable(now))
+    }
+
     /// Whether `resource` or `audience` may name this audience.
     pub fn may_name_audience(&self, name: &str, issuer: &Issuer) -> bool {
         if self.audiences.is_empty() {

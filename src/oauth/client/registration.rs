@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Client, ClientId, IntrospectPermission, SecretHash, TokenEndpointAuthMethod};
+use super::{Client, ClientId, ClientSecret, IntrospectPermission, SecretHash, TokenEndpointAuthMethod};
 use crate::{
     jose::SigningAlgorithm,
     oauth::{access_token, grant::GrantType, resource::Audience, scope::Scope},
@@ -104,9 +104,43 @@ impl ClientRegistration {
     /// # Errors
     /// Every problem found, not only the first. No problem text contains the secret.
     pub fn check(
-        self,
+        mut self,
         defaults: &RegistrationDefaults,
         hash: impl FnOnce(&Secret<String>) -> Result<SecretHash, String>,
+    ) -> Result<Client, Vec<InvalidMember>> {
+        let secret = self.secret.take();
+        self.build(defaults, true, |problems| {
+            let hash = secret.and_then(|secret| match secret {
+                RegisteredSecret::Plain(secret) => {
+                    problems.take("client_secret", check_plain(&secret).and_then(|()| hash(&secret)))
+                }
+                RegisteredSecret::Hash(text) => problems.take("client_secret_hash", SecretHash::parse(&text)),
+            });
+            hash.map(ClientSecret::of).into_iter().collect()
+        })
+    }
+
+    /// The same for a client whose secrets are kept beside its registration. One that has no secret left is sound: it
+    /// cannot authenticate, but somebody can give it another.
+    ///
+    /// # Errors
+    /// Every problem found.
+    pub fn check_with_secrets(
+        self,
+        defaults: &RegistrationDefaults,
+        secrets: Vec<ClientSecret>,
+    ) -> Result<Client, Vec<InvalidMember>> {
+        self.build(defaults, false, |problems| {
+            problems.take("client_secret", check_several(&secrets));
+            secrets
+        })
+    }
+
+    fn build(
+        self,
+        defaults: &RegistrationDefaults,
+        needs_secret: bool,
+        secrets: impl FnOnce(&mut Problems) -> Vec<ClientSecret>,
     ) -> Result<Client, Vec<InvalidMember>> {
         let mut problems = Problems::default();
 
@@ -114,12 +148,7 @@ impl ClientRegistration {
         let token_endpoint_auth_method = self.token_endpoint_auth_method.and_then(|text| {
             problems.take("token_endpoint_auth_method", text.parse::<TokenEndpointAuthMethod>())
         });
-        let secret = self.secret.and_then(|secret| match secret {
-            RegisteredSecret::Plain(secret) => {
-                problems.take("client_secret", check_plain(&secret).and_then(|()| hash(&secret)))
-            }
-            RegisteredSecret::Hash(text) => problems.take("client_secret_hash", SecretHash::parse(&text)),
-        });
+        let secrets = secrets(&mut problems);
         let grant_types = self.grant_types.map_or_else(
             || vec![GrantType::ClientCredentials],
             |names| {
@@ -147,13 +176,13 @@ impl ClientRegistration {
             .and_then(|text| problems.take("introspect", text.parse::<IntrospectPermission>()))
             .unwrap_or_default();
         problems.take("claims", check_claims(&self.claims));
-        problems.take("client_secret", check_method(token_endpoint_auth_method, secret.is_some()));
+        problems.take("client_secret", check_method(token_endpoint_auth_method, needs_secret, secrets.len()));
 
         match client_id {
             Some(client_id) if problems.0.is_empty() => Ok(Client {
                 client_id,
                 client_name: self.client_name,
-                secret,
+                secrets,
                 token_endpoint_auth_method,
                 grant_types,
                 scope: scope.unwrap_or_default(),
@@ -285,13 +314,33 @@ fn check_claims(claims: &[(String, Box<RawValue>)]) -> Result<(), String> {
     Ok(())
 }
 
-fn check_method(method: Option<TokenEndpointAuthMethod>, has_secret: bool) -> Result<(), &'static str> {
-    match (method, has_secret) {
-        (Some(TokenEndpointAuthMethod::None), true) => {
+/// A clock must not tell how many secrets a client has: Argon2id is computed once for each request (V-22).
+fn check_several(secrets: &[ClientSecret]) -> Result<(), &'static str> {
+    let chosen = secrets.iter().filter(|secret| matches!(secret.hash, SecretHash::Argon2id(_))).count();
+    if chosen > 1 {
+        return Err("only one secret of a client may be a chosen one; let the server generate the others");
+    }
+    for (index, secret) in secrets.iter().enumerate() {
+        if secrets[..index].iter().any(|earlier| earlier.secret_id == secret.secret_id) {
+            return Err("two secrets have the same secret_id; each needs one of its own");
+        }
+    }
+    Ok(())
+}
+
+fn check_method(
+    method: Option<TokenEndpointAuthMethod>,
+    needs_secret: bool,
+    secrets: usize,
+) -> Result<(), &'static str> {
+    match (method, secrets) {
+        (Some(TokenEndpointAuthMethod::None), 1..) => {
             Err("token_endpoint_auth_method \"none\" uses no secret; remove one of the two")
         }
-        (Some(TokenEndpointAuthMethod::None), false) => Ok(()),
-        (_, false) => Err("is missing; set client_secret, client_secret_file or client_secret_hash"),
-        (_, true) => Ok(()),
+        (Some(TokenEndpointAuthMethod::None), 0) => Ok(()),
+        (_, 0) if needs_secret => {
+            Err("is missing; set client_secret, client_secret_file or client_secret_hash")
+        }
+        (_, _) => Ok(()),
     }
 }

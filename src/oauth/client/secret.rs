@@ -11,10 +11,13 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use argon2::{Algorithm, Argon2, Params, Version, password_hash::phc::PasswordHash};
 use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
+use base64::engine::{Engine, general_purpose::STANDARD_NO_PAD};
 use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
 
 use crate::{
+    clock::Timestamp,
+    jose::{base64url, base64url_decode},
     random::{self, Random, RandomError},
     secret::Secret,
 };
@@ -24,6 +27,9 @@ pub const GENERATED_PREFIX: &str = "mint_";
 
 /// How many verified secrets are remembered.
 const REMEMBERED: usize = 16 * 1024;
+
+/// What the text form of a keyed hash starts with.
+const KEYED_TEXT: &str = "$hmac-sha256$";
 
 /// How long a caller waits for its turn at Argon2id before it is told to come back.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -35,6 +41,31 @@ pub enum SecretHash {
     Keyed([u8; 32]),
     /// Argon2id (RFC 9106) of a secret somebody chose.
     Argon2id(Argon2idHash),
+}
+
+/// A secret of a client: its hash, and when it is accepted.
+#[derive(Debug)]
+pub struct ClientSecret {
+    /// The hash.
+    pub hash: SecretHash,
+    /// Names it among the secrets of a client that the store keeps; configured ones have no name.
+    pub secret_id: Option<String>,
+    /// From when it is accepted; `None`: at once.
+    pub not_before: Option<Timestamp>,
+    /// From when it no longer is; `None`: never.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl ClientSecret {
+    /// A secret without a name that is always accepted.
+    pub const fn of(hash: SecretHash) -> Self {
+        Self { hash, secret_id: None, not_before: None, expires_at: None }
+    }
+
+    /// Whether it is accepted at this instant.
+    pub fn is_usable(&self, now: Timestamp) -> bool {
+        self.not_before.is_none_or(|from| from <= now) && self.expires_at.is_none_or(|until| now < until)
+    }
 }
 
 /// An Argon2id hash with everything that is needed to compute it again.
@@ -61,11 +92,17 @@ impl fmt::Debug for Argon2idHash {
 }
 
 impl SecretHash {
-    /// Reads a hash in PHC form, `$argon2id$v=19$m=...,t=...,p=...$salt$hash`.
+    /// Reads a hash in PHC form, `$argon2id$v=19$m=...,t=...,p=...$salt$hash`, or a keyed one, `$hmac-sha256$hash`.
     ///
     /// # Errors
     /// A sentence that says what is wrong; it holds nothing of the hash.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some(keyed) = text.strip_prefix(KEYED_TEXT) {
+            let keyed = base64url_decode(keyed).and_then(|bytes| bytes.try_into().ok());
+            return keyed
+                .map(Self::Keyed)
+                .ok_or_else(|| format!("a keyed hash is {KEYED_TEXT} and 43 base64url characters"));
+        }
         let expected = "a hash has the form $argon2id$v=19$m=19456,t=2,p=1$SALT$HASH with 32 bytes of hash";
         let phc = PasswordHash::new(text).map_err(|_| expected.to_owned())?;
         let (Some(salt), Some(output)) = (&phc.salt, &phc.hash) else { return Err(expected.to_owned()) };
@@ -83,7 +120,23 @@ impl SecretHash {
             ));
         }
         let salt: &[u8] = salt.as_ref();
-        Ok(Self::Argon2id(Argon2idHash { params, salt: salt.into(), output }))
+        Ok(Self::Argon2id(Argon2idHash { params: Params::DEFAULT, salt: salt.into(), output }))
+    }
+
+    /// The text that [`SecretHash::parse`] reads.
+    pub fn to_text(&self) -> String {
+        match self {
+            Self::Keyed(hash) => format!("{KEYED_TEXT}{}", base64url(hash)),
+            Self::Argon2id(Argon2idHash { params, salt, output }) => format!(
+                "$argon2id$v={}$m={},t={},p={}${}${}",
+                u32::from(Version::V0x13),
+                params.m_cost(),
+                params.t_cost(),
+                params.p_cost(),
+                STANDARD_NO_PAD.encode(salt),
+                STANDARD_NO_PAD.encode(output),
+            ),
+        }
     }
 }
 
@@ -112,7 +165,7 @@ impl Argon2idHash {
 /// Hashes and verifies secrets.
 #[derive(Debug)]
 pub struct SecretVerifier {
-    /// Keys both the hashes of generated secrets and the memory of verified ones. Random per process: neither leaves it.
+    /// Keys both the hashes of generated secrets and the memory of verified ones.
     key: hmac::Key,
     /// Keyed hashes of what was verified. A hash covers the stored form too, so that a client whose secret changes is
     /// forgotten without further ado.
@@ -126,8 +179,8 @@ pub struct SecretVerifier {
 /// What became of a presented secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the secret.
-    Right,
+    /// It is the secret whose hash stands at this place.
+    Right(usize),
     /// It is not, or there is none to compare with.
     Wrong,
     /// It could not be checked without Argon2id, for which there was no turn in time.
@@ -137,15 +190,22 @@ pub enum Verdict {
 }
 
 impl SecretVerifier {
-    /// A verifier with a fresh key. Argon2id gets at most half of `cores`, so that a flood of bad secrets leaves the rest
-    /// to good callers.
+    /// A verifier with a fresh key: the keyed hashes it makes mean nothing to any other. See [`Self::with_key`].
     ///
     /// # Errors
     /// [`RandomError`].
     pub fn new(random: &dyn Random, cores: usize) -> Result<Self, RandomError> {
-        let key = random::bytes::<32>(random)?;
+        Self::with_key(&Secret::new(random::bytes::<32>(random)?), random, cores)
+    }
+
+    /// A verifier with the key that all replicas share, so that each understands the keyed hashes of the others. Argon2id
+    /// gets at most half of `cores`, so that a flood of bad secrets leaves the rest to good callers.
+    ///
+    /// # Errors
+    /// [`RandomError`].
+    pub fn with_key(key: &Secret<[u8; 32]>, random: &dyn Random, cores: usize) -> Result<Self, RandomError> {
         Ok(Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            key: hmac::Key::new(hmac::HMAC_SHA256, key.expose()),
             remembered: Cache::new(REMEMBERED),
             turns: Arc::new(Semaphore::new((cores / 2).max(1))),
             decoy: Argon2idHash {
@@ -168,33 +228,42 @@ impl SecretVerifier {
         Argon2idHash::make(secret, salt).map(SecretHash::Argon2id).map_err(|error| error.to_string())
     }
 
-    /// Checks a presented secret against the hash of a client, or against a decoy that no secret fits.
+    /// Checks a presented secret against the hashes of a client, or against a decoy that no secret fits.
+    ///
+    /// Argon2id is computed once, whatever there is to compare with: of several chosen secrets only the first counts, and a
+    /// registration has at most one.
     ///
     /// `toll` is asked before Argon2id is waited for or spent, and whoever drops the future afterwards has paid it. Callers
     /// who present the same secret for the same client at once share one computation and one toll.
     pub async fn verify(
         &self,
-        hash: Option<&SecretHash>,
+        hashes: &[&SecretHash],
         presented: &Secret<String>,
         toll: impl FnOnce() -> Result<(), Duration>,
     ) -> Verdict {
         if is_generated(presented.expose()) {
             let keyed = self.keyed(b"generated", &[], presented);
-            // All zeros is no output of HMAC anybody could find, so the stand-in matches nothing.
-            let expected = if let Some(SecretHash::Keyed(expected)) = hash { expected } else { &[0; 32] };
-            return if verify_slices_are_equal(&keyed, expected).is_ok() {
-                Verdict::Right
-            } else {
-                Verdict::Wrong
-            };
+            let mut verdict = Verdict::Wrong;
+            for (place, hash) in hashes.iter().enumerate() {
+                // All zeros is no output of HMAC anybody could find, so the stand-in matches nothing.
+                let expected = if let SecretHash::Keyed(expected) = hash { expected } else { &[0; 32] };
+                if verify_slices_are_equal(&keyed, expected).is_ok() {
+                    verdict = Verdict::Right(place);
+                }
+            }
+            return verdict;
         }
-        let hash = if let Some(SecretHash::Argon2id(hash)) = hash { hash } else { &self.decoy };
+        let chosen = hashes.iter().enumerate().find_map(|(place, hash)| match hash {
+            SecretHash::Argon2id(hash) => Some((place, hash)),
+            SecretHash::Keyed(_) => None,
+        });
+        let (place, hash) = chosen.unwrap_or((0, &self.decoy));
         let memory = self.memory(hash, presented);
         let computed = self.remembered.get_or_insert_async(&memory, async {
             toll().map_err(Verdict::NoToll)?;
             self.compute(hash, presented).await
         });
-        computed.await.map_or_else(|refused| refused, |()| Verdict::Right)
+        computed.await.map_or_else(|refused| refused, |()| Verdict::Right(place))
     }
 
     /// Waits for a turn at Argon2id and takes it.
@@ -265,10 +334,62 @@ mod tests {
         {
             let secret = Secret::from(text);
             let hash = verifier.hash(&secret, &SystemRandom).unwrap();
-            assert_eq!(verifier.verify(Some(&hash), &secret, pay).await, Verdict::Right);
-            assert_eq!(verifier.verify(Some(&hash), &Secret::from(other), pay).await, Verdict::Wrong);
-            assert_eq!(verifier.verify(None, &secret, pay).await, Verdict::Wrong);
+            assert_eq!(verifier.verify(&[&hash], &secret, pay).await, Verdict::Right(0));
+            assert_eq!(verifier.verify(&[&hash], &Secret::from(other), pay).await, Verdict::Wrong);
+            assert_eq!(verifier.verify(&[], &secret, pay).await, Verdict::Wrong);
         }
+    }
+
+    #[tokio::test]
+    async fn every_generated_secret_counts_and_one_chosen() {
+        const SECOND: &str = "mint_abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
+        let verifier = verifier();
+        let hash = |text: &str| verifier.hash(&Secret::from(text), &SystemRandom).unwrap();
+        let (first, second, chosen, late) = (hash(GENERATED), hash(SECOND), hash("chosen"), hash("late"));
+        let hashes = [&first, &chosen, &second, &late];
+        for (text, verdict) in [
+            (GENERATED, Verdict::Right(0)),
+            ("chosen", Verdict::Right(1)),
+            (SECOND, Verdict::Right(2)),
+            ("late", Verdict::Wrong),
+        ] {
+            assert_eq!(verifier.verify(&hashes, &Secret::from(text), pay).await, verdict, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn keyed_hashes_mean_something_under_their_key_alone() {
+        let with = |byte| SecretVerifier::with_key(&Secret::new([byte; 32]), &SystemRandom, 2).unwrap();
+        let secret = Secret::from(GENERATED);
+        let text = with(1).hash(&secret, &SystemRandom).unwrap().to_text();
+        let hash = SecretHash::parse(&text).unwrap();
+        assert_eq!(with(1).verify(&[&hash], &secret, pay).await, Verdict::Right(0));
+        assert_eq!(with(2).verify(&[&hash], &secret, pay).await, Verdict::Wrong);
+    }
+
+    #[test]
+    fn a_hash_is_written_as_it_is_read() {
+        let verifier = verifier();
+        for text in ["chosen", GENERATED] {
+            let hash = verifier.hash(&Secret::from(text), &SystemRandom).unwrap();
+            assert_eq!(SecretHash::parse(&hash.to_text()), Ok(hash));
+        }
+        let keyed = SecretHash::Keyed([7; 32]).to_text();
+        for text in [&keyed[..keyed.len() - 1], &format!("{keyed}="), &format!("{keyed}A"), "$hmac-sha256$"] {
+            assert!(SecretHash::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_usable_from_not_before_until_it_expires() {
+        let at = Timestamp::from_seconds;
+        let secret = ClientSecret {
+            not_before: Some(at(10)),
+            expires_at: Some(at(20)),
+            ..ClientSecret::of(SecretHash::Keyed([0; 32]))
+        };
+        let usable = [9, 10, 19, 20].map(|now| secret.is_usable(at(now)));
+        assert_eq!(usable, [false, true, true, false]);
     }
 
     // V-22
@@ -277,7 +398,7 @@ mod tests {
         let verifier = verifier();
         let keyed = verifier.hash(&Secret::from(GENERATED), &SystemRandom).unwrap();
         let chosen = verifier.hash(&Secret::from("chosen"), &SystemRandom).unwrap();
-        for hash in [None, Some(&keyed), Some(&chosen)] {
+        for hash in [&[][..], &[&keyed], &[&chosen], &[&keyed, &keyed, &chosen]] {
             // "No toll" shows that Argon2id would have been spent; "wrong" that it would not.
             assert_eq!(verifier.verify(hash, &Secret::from("guess"), refuse).await, Verdict::NoToll(WAIT));
             let guess = Secret::from("mint_ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQ");
@@ -290,12 +411,12 @@ mod tests {
         let verifier = verifier();
         let secret = Secret::from("chosen");
         let hash = verifier.hash(&secret, &SystemRandom).unwrap();
-        assert_eq!(verifier.verify(Some(&hash), &secret, refuse).await, Verdict::NoToll(WAIT));
-        assert_eq!(verifier.verify(Some(&hash), &secret, pay).await, Verdict::Right);
-        assert_eq!(verifier.verify(Some(&hash), &secret, refuse).await, Verdict::Right);
+        assert_eq!(verifier.verify(&[&hash], &secret, refuse).await, Verdict::NoToll(WAIT));
+        assert_eq!(verifier.verify(&[&hash], &secret, pay).await, Verdict::Right(0));
+        assert_eq!(verifier.verify(&[&hash], &secret, refuse).await, Verdict::Right(0));
         let changed = verifier.hash(&Secret::from("other"), &SystemRandom).unwrap();
-        assert_eq!(verifier.verify(Some(&changed), &secret, pay).await, Verdict::Wrong);
-        assert_eq!(verifier.verify(None, &secret, pay).await, Verdict::Wrong);
+        assert_eq!(verifier.verify(&[&changed], &secret, pay).await, Verdict::Wrong);
+        assert_eq!(verifier.verify(&[], &secret, pay).await, Verdict::Wrong);
     }
 
     #[test]

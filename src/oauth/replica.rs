@@ -1,0 +1,620 @@
+//! This process as one of several on the same store: it reads everything once, follows the change feed, and knows how old
+//! its knowledge is.
+//!
+//! Whatever fails leaves things as they were: what is in memory stays in use, and ages.
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use tokio::sync::{Mutex, Notify};
+
+use super::{
+    client::{ClientDirectory, uses::SecretUses},
+    freshness::Freshness,
+    revocations::{Position, Revocations},
+    store::{Change, Changes, KeyRecord, Revocation, State, StoreError, Stores},
+};
+use crate::clock::Clock;
+
+/// How long the feed may take to answer. Much less than a mirror may be old, so that a second attempt can still succeed.
+const LONGEST_SYNC: Duration = Duration::from_secs(5);
+
+/// How long it may take to read everything.
+const LONGEST_LOAD: Duration = Duration::from_secs(60);
+
+/// How many uses of secrets are written at once.
+const USES_AT_ONCE: usize = 500;
+
+/// Takes note of the signing keys, all of them. A refusal is a sentence; the old ones stay in use then.
+pub type KeysHook = Box<dyn Fn(Vec<KeyRecord>) -> Result<(), String> + Send + Sync>;
+
+/// What a replica keeps true.
+pub struct Replica {
+    /// The store.
+    pub stores: Stores,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The clients.
+    pub directory: Arc<ClientDirectory>,
+    /// The revocations.
+    pub revocations: Arc<Revocations>,
+    /// How old all of it is.
+    pub freshness: Arc<Freshness>,
+    /// Uses of secrets that wait to be written.
+    pub uses: Arc<SecretUses>,
+    /// The signing keys.
+    pub keys: KeysHook,
+    /// One sync at a time.
+    position: Mutex<Option<Position>>,
+    wake: Notify,
+}
+
+impl Replica {
+    /// A replica that knows nothing yet.
+    pub fn new(
+        stores: Stores,
+        clock: Arc<dyn Clock>,
+        directory: Arc<ClientDirectory>,
+        revocations: Arc<Revocations>,
+        freshness: Arc<Freshness>,
+        uses: Arc<SecretUses>,
+        keys: KeysHook,
+    ) -> Self {
+        let (position, wake) = (Mutex::default(), Notify::new());
+        Self { stores, clock, directory, revocations, freshness, uses, keys, position, wake }
+    }
+
+    /// Reads everything from the store.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn load(&self) -> Result<(), StoreError> {
+        let mut position = self.position.lock().await;
+        self.noting(self.load_into(&mut position)).await
+    }
+
+    /// Begins with a state that was written down earlier, because the store cannot be reached. It is as old as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when its keys cannot be used.
+    pub async fn restore(&self, state: State, as_of: crate::clock::Timestamp) -> Result<(), StoreError> {
+        let mut position = self.position.lock().await;
+        self.adopt(state, &mut position)?;
+        self.freshness.succeed(as_of);
+        self.freshness.fail(self.clock.now());
+        Ok(())
+    }
+
+    /// Catches up with the store.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what is known stays in use.
+    pub async fn sync(&self) -> Result<(), StoreError> {
+        let mut position = self.position.lock().await;
+        self.noting(self.catch_up(&mut position)).await
+    }
+
+    /// Catches up every `interval`, and as soon as the store or [`Replica::wake`] says that there is something new; for
+    /// ever.
+    pub async fn follow(&self, interval: Duration) {
+        loop {
+            let was_failing = self.freshness.is_failing();
+            match self.sync().await {
+                Ok(()) if was_failing => tracing::info!("the store answers again"),
+                Ok(()) => {}
+                Err(error) if !was_failing => {
+                    tracing::warn!(%error, "the store cannot be followed; what is in memory stays in use");
+                }
+                Err(error) => tracing::debug!(%error, "the store still cannot be followed"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                () = self.wake.notified() => {}
+                // A store that does not answer could give hints without end.
+                () = self.stores.changes.hint(), if !self.freshness.is_failing() => {}
+            }
+        }
+    }
+
+    /// Has [`Replica::follow`] catch up at once, after a write of this process.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Writes when secrets were last used. Meant to be called now and then, away from any request.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was not written is tried again next time.
+    pub async fn flush_uses(&self) -> Result<(), StoreError> {
+        loop {
+            let uses = self.uses.take(USES_AT_ONCE);
+            if uses.is_empty() {
+                return Ok(());
+            }
+            let written = within(LONGEST_SYNC, self.stores.clients.record_uses(&uses)).await;
+            if let Err(error) = written {
+                self.uses.put_back(uses);
+                return Err(error);
+            }
+        }
+    }
+
+    /// The age is that of the beginning of an attempt: what was read is at least as new.
+    async fn noting(&self, attempt: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
+        let begun = self.clock.now();
+        self.freshness.look(begun);
+        let result = attempt.await;
+        match &result {
+            Ok(()) => self.freshness.succeed(begun),
+            Err(_) => self.freshness.fail(self.clock.now()),
+        }
+        result
+    }
+
+    async fn load_into(&self, position: &mut Option<Position>) -> Result<(), StoreError> {
+        let state = within(LONGEST_LOAD, self.stores.changes.state(self.clock.now())).await?;
+        self.adopt(state, position)
+    }
+
+    fn adopt(&self, state: State, position: &mut Option<Position>) -> Result<(), StoreError> {
+        let State { incarnation, sequence, keys, revocations } = state;
+        self.use_keys(keys)?;
+        let now = Position { incarnation: incarnation.into(), sequence };
+        self.revocations.replace(&revocations, now.clone());
+        self.directory.clear();
+        *position = Some(now);
+        Ok(())
+    }
+
+    async fn catch_up(&self, position: &mut Option<Position>) -> Result<(), StoreError> {
+        while let Some(seen) = position {
+            let changes = self.stores.changes.changes(&seen.incarnation, seen.sequence);
+            let Changes::After { changes, sequence } = within(LONGEST_SYNC, changes).await? else {
+                *position = None;
+                break;
+            };
+            if changes.is_empty() {
+                seen.sequence = seen.sequence.max(sequence);
+                self.revocations.advance([], seen.clone());
+                self.revocations.forget(self.clock.now());
+                return Ok(());
+            }
+            self.apply(changes.into_iter().map(|(_, change)| change), seen, sequence).await?;
+        }
+        // Nothing was read yet, or the store does not know any more what happened since.
+        self.load_into(position).await
+    }
+
+    async fn apply(
+        &self,
+        changes: impl Iterator<Item = Change>,
+        seen: &mut Position,
+        sequence: u64,
+    ) -> Result<(), StoreError> {
+        let (mut revocations, mut keys): (Vec<Revocation>, bool) = (Vec::new(), false);
+        for change in changes {
+            match change {
+                Change::Client(client_id) => self.directory.invalidate(client_id.as_str()),
+                Change::Keys => keys = true,
+                Change::Revocation(revocation) => revocations.push(revocation),
+            }
+        }
+        // A key's revocation is known before the key goes, and each counts even when the rest has to be tried again.
+        for revocation in &revocations {
+            self.revocations.apply(revocation);
+        }
+        if keys {
+            self.use_keys(within(LONGEST_SYNC, self.stores.keys.list()).await?)?;
+        }
+        seen.sequence = sequence;
+        self.revocations.advance([], seen.clone());
+        Ok(())
+    }
+
+    fn use_keys(&self, keys: Vec<KeyRecord>) -> Result<(), StoreError> {
+        (self.keys)(keys).map_err(StoreError::Corrupt)
+    }
+}
+
+/// A store that is frozen does not answer at all.
+async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, answer)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {} s", limit.as_secs()))))
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica").field("freshness", &self.freshness).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Mutex as StdMutex,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+    use crate::{
+        clock::{TestClock, Timestamp},
+        oauth::{
+            access_token::tests::token,
+            client::{
+                ClientId,
+                directory::StoredClients,
+                document::ClientDocument,
+                registration::{ClientRegistration, RegistrationDefaults},
+            },
+            store::{
+                ChangeFeed, ClientQuery, ClientRecord, ClientStore, KeyStore, KeyWrite, NewRevocation,
+                RevocationStore, Revoked, SecretUse, Sequence,
+            },
+        },
+    };
+
+    const NOW: u64 = 1_800_000_000;
+
+    /// A store in memory that can be made to fail.
+    #[derive(Debug, Default)]
+    struct Fake(StdMutex<Inner>);
+
+    #[derive(Debug, Default)]
+    struct Inner {
+        down: bool,
+        keys_down: bool,
+        incarnation: String,
+        changes: Vec<(Sequence, Change)>,
+        /// Changes up to here are forgotten.
+        forgotten: Sequence,
+        revocations: Vec<Revocation>,
+        clients: std::collections::HashMap<String, ClientRecord>,
+        uses: Vec<SecretUse>,
+    }
+
+    impl Fake {
+        fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+            self.0.lock().unwrap()
+        }
+
+        fn answer<T>(&self, value: impl FnOnce(&mut Inner) -> T) -> Result<T, StoreError> {
+            let mut inner = self.inner();
+            if inner.down {
+                return Err(StoreError::Unavailable("down".to_owned()));
+            }
+            Ok(value(&mut inner))
+        }
+
+        fn change(&self, change: Change) -> Sequence {
+            let mut inner = self.inner();
+            let sequence = inner.changes.len() as Sequence + 1;
+            inner.changes.push((sequence, change));
+            sequence
+        }
+
+        fn put(&self, client_id: &str, enabled: bool) {
+            let registration = ClientRegistration { client_id: client_id.to_owned(), ..Default::default() };
+            let client_id = ClientId::parse(client_id).unwrap();
+            let at = Timestamp::from_seconds(NOW);
+            let record = ClientRecord {
+                client_id: client_id.clone(),
+                enabled,
+                document: ClientDocument { registration, ..Default::default() }.to_json().unwrap(),
+                revision: 1,
+                created_at: at,
+                updated_at: at,
+            };
+            self.inner().clients.insert(client_id.to_string(), record);
+            self.change(Change::Client(client_id));
+        }
+
+        fn revoke_token(&self, token_id: &str) {
+            let sequence = self.inner().changes.len() as Sequence + 1;
+            let revocation = Revocation {
+                sequence,
+                revoked: Revoked::Token { token_id: token_id.to_owned() },
+                revoked_at: Timestamp::from_seconds(NOW),
+                expires_at: Timestamp::from_seconds(NOW + 3600),
+            };
+            self.change(Change::Revocation(revocation.clone()));
+            self.inner().revocations.push(revocation);
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl ChangeFeed for Fake {
+        async fn state(&self, _: Timestamp) -> Result<State, StoreError> {
+            self.answer(|inner| State {
+                incarnation: inner.incarnation.clone(),
+                sequence: inner.changes.len() as Sequence,
+                keys: Vec::new(),
+                revocations: inner.revocations.clone(),
+            })
+        }
+
+        async fn changes(&self, incarnation: &str, after: Sequence) -> Result<Changes, StoreError> {
+            self.answer(|inner| {
+                if incarnation != inner.incarnation || after < inner.forgotten {
+                    return Changes::Gap;
+                }
+                // Two at a time: there may be more.
+                let changes: Vec<_> =
+                    inner.changes.iter().filter(|(sequence, _)| *sequence > after).take(2).cloned().collect();
+                let sequence = changes.last().map_or(after, |(sequence, _)| *sequence);
+                Changes::After { changes, sequence }
+            })
+        }
+
+        async fn hint(&self) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl ClientStore for Fake {
+        async fn get(&self, client_id: &ClientId) -> Result<Option<ClientRecord>, StoreError> {
+            self.answer(|inner| inner.clients.get(client_id.as_str()).cloned())
+        }
+
+        async fn list(&self, _: &ClientQuery) -> Result<Vec<ClientRecord>, StoreError> {
+            unreachable!()
+        }
+
+        async fn create(&self, _: &ClientRecord, _: Option<&str>) -> Result<Sequence, StoreError> {
+            unreachable!()
+        }
+
+        async fn created_by(&self, _: &str) -> Result<Option<ClientId>, StoreError> {
+            unreachable!()
+        }
+
+        async fn update(&self, _: &ClientRecord) -> Result<Sequence, StoreError> {
+            unreachable!()
+        }
+
+        async fn delete(&self, _: &ClientId, _: Option<u64>) -> Result<Sequence, StoreError> {
+            unreachable!()
+        }
+
+        async fn record_uses(&self, uses: &[SecretUse]) -> Result<(), StoreError> {
+            self.answer(|inner| inner.uses.extend_from_slice(uses))
+        }
+
+        async fn uses(&self, _: &ClientId) -> Result<Vec<SecretUse>, StoreError> {
+            unreachable!()
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl KeyStore for Fake {
+        async fn list(&self) -> Result<Vec<KeyRecord>, StoreError> {
+            if self.inner().keys_down {
+                return Err(StoreError::Unavailable("down".to_owned()));
+            }
+            self.answer(|_| Vec::new())
+        }
+
+        async fn write(&self, _: &[KeyWrite], _: &[NewRevocation]) -> Result<Sequence, StoreError> {
+            unreachable!()
+        }
+
+        async fn sealed_value(&self, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
+            unreachable!()
+        }
+
+        async fn keep_sealed_value(&self, _: &str, _: &[u8]) -> Result<Vec<u8>, StoreError> {
+            unreachable!()
+        }
+
+        async fn sealed_values(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+            unreachable!()
+        }
+
+        async fn reseal(
+            &self,
+            _: &[(String, Vec<u8>)],
+            _: &[(String, Vec<u8>)],
+        ) -> Result<Sequence, StoreError> {
+            unreachable!()
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl RevocationStore for Fake {
+        async fn revoke(&self, _: &NewRevocation) -> Result<Revocation, StoreError> {
+            unreachable!()
+        }
+
+        async fn purge(&self, _: Timestamp) -> Result<u64, StoreError> {
+            unreachable!()
+        }
+    }
+
+    struct World {
+        store: Arc<Fake>,
+        clock: Arc<TestClock>,
+        replica: Replica,
+        keys_read: Arc<AtomicUsize>,
+    }
+
+    fn world() -> World {
+        let store = Arc::new(Fake::default());
+        store.inner().incarnation = "one".to_owned();
+        let clock = Arc::new(TestClock::at(NOW));
+        let freshness = Arc::new(Freshness::never());
+        let stored = StoredClients {
+            store: Arc::<Fake>::clone(&store),
+            defaults: RegistrationDefaults {
+                signing_alg: crate::jose::SigningAlgorithm::RS256,
+                lifetime: Duration::from_secs(3600),
+                max_lifetime: Duration::from_secs(86400),
+            },
+            freshness: Arc::clone(&freshness),
+            clock: Arc::<TestClock>::clone(&clock),
+            capacity: 100,
+            max_staleness: Duration::from_secs(86400),
+        };
+        let keys_read = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&keys_read);
+        let stores = Stores {
+            clients: Arc::<Fake>::clone(&store),
+            keys: Arc::<Fake>::clone(&store),
+            revocations: Arc::<Fake>::clone(&store),
+            changes: Arc::<Fake>::clone(&store),
+        };
+        let replica = Replica::new(
+            stores,
+            Arc::<TestClock>::clone(&clock),
+            Arc::new(ClientDirectory::with_store(Vec::new(), stored)),
+            Arc::default(),
+            freshness,
+            Arc::default(),
+            Box::new(move |_| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            }),
+        );
+        World { store, clock, replica, keys_read }
+    }
+
+    impl World {
+        async fn is_enabled(&self, client_id: &str) -> Option<bool> {
+            self.replica.directory.find(client_id).await.unwrap().map(|client| client.enabled)
+        }
+
+        fn refuses(&self, token_id: &str) -> bool {
+            self.replica.revocations.refuses(&token(token_id, "c", "k", NOW))
+        }
+
+        fn age(&self) -> Option<u64> {
+            self.replica.freshness.age(self.clock.now()).map(|age| age.as_secs())
+        }
+
+        fn keys_read(&self) -> usize {
+            self.keys_read.load(Ordering::SeqCst)
+        }
+    }
+
+    // V-25, V-29
+    #[tokio::test]
+    async fn a_sync_brings_everything_up_to_date() {
+        let world = world();
+        world.store.put("c", true);
+        world.store.revoke_token("before");
+        world.replica.sync().await.unwrap();
+        assert!(world.refuses("before") && !world.refuses("after"));
+        assert_eq!((world.is_enabled("c").await, world.is_enabled("d").await), (Some(true), None));
+
+        world.store.put("c", false);
+        world.store.put("d", true);
+        world.store.revoke_token("after");
+        world.store.change(Change::Keys);
+        world.store.change(Change::Keys);
+        assert_eq!(world.keys_read(), 1);
+        world.clock.advance(Duration::from_secs(7));
+        assert_eq!(world.age(), Some(7));
+        world.replica.sync().await.unwrap();
+        assert!(world.refuses("before") && world.refuses("after"));
+        assert_eq!((world.is_enabled("c").await, world.is_enabled("d").await), (Some(false), Some(true)));
+        assert!(world.keys_read() > 1);
+        assert_eq!(world.age(), Some(0));
+        let keys_read = world.keys_read();
+        world.replica.sync().await.unwrap();
+        assert_eq!(world.keys_read(), keys_read);
+    }
+
+    #[tokio::test]
+    async fn a_gap_means_to_read_everything_again() {
+        let world = world();
+        world.store.put("c", true);
+        world.replica.load().await.unwrap();
+        assert_eq!(world.is_enabled("c").await, Some(true));
+        world.store.put("c", false);
+        world.store.revoke_token("t");
+        world.store.inner().forgotten = 3;
+        world.replica.sync().await.unwrap();
+        assert_eq!(world.is_enabled("c").await, Some(false));
+        assert!(world.refuses("t"));
+
+        // Another database: nothing of the old one counts.
+        {
+            let mut inner = world.store.inner();
+            inner.incarnation = "two".to_owned();
+            inner.revocations.clear();
+        }
+        world.replica.sync().await.unwrap();
+        assert!(!world.refuses("t"));
+    }
+
+    // V-29, V-70
+    #[tokio::test]
+    async fn a_failed_sync_leaves_everything_as_it_was() {
+        let world = world();
+        world.store.inner().down = true;
+        assert!(world.replica.sync().await.is_err());
+        assert_eq!(world.age(), None);
+        world.store.inner().down = false;
+        world.store.put("c", true);
+        world.store.revoke_token("t");
+        world.replica.sync().await.unwrap();
+        assert_eq!(world.is_enabled("c").await, Some(true));
+
+        world.store.inner().down = true;
+        world.clock.advance(Duration::from_secs(40));
+        assert!(world.replica.sync().await.is_err());
+        assert!(world.replica.freshness.is_failing());
+        assert_eq!(world.age(), Some(40));
+        assert_eq!(world.is_enabled("c").await, Some(true));
+        assert!(world.refuses("t"));
+    }
+
+    #[tokio::test]
+    async fn keys_that_could_not_be_read_are_read_next_time() {
+        let world = world();
+        world.replica.load().await.unwrap();
+        world.store.revoke_token("t");
+        world.store.change(Change::Keys);
+        world.store.inner().keys_down = true;
+        assert!(world.replica.sync().await.is_err());
+        assert_eq!(world.keys_read(), 1);
+        // The revocation beside it counts all the same.
+        assert!(world.refuses("t"));
+        world.store.inner().keys_down = false;
+        world.replica.sync().await.unwrap();
+        assert_eq!(world.keys_read(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_is_as_old_as_it_is() {
+        let world = world();
+        world.store.revoke_token("t");
+        let state = world.store.state(world.clock.now()).await.unwrap();
+        let as_of = world.clock.now();
+        world.clock.advance(Duration::from_secs(60));
+        world.replica.restore(state, as_of).await.unwrap();
+        assert!(world.refuses("t"));
+        assert_eq!(world.age(), Some(60));
+        assert!(world.replica.freshness.is_failing());
+        world.store.revoke_token("u");
+        world.replica.sync().await.unwrap();
+        assert!(world.refuses("u"));
+        assert_eq!(world.age(), Some(0));
+    }
+
+    #[tokio::test]
+    async fn uses_wait_for_a_store_that_answers() {
+        let world = world();
+        let client_id = ClientId::parse("c").unwrap();
+        world.replica.uses.note(&client_id, "s", world.clock.now());
+        world.store.inner().down = true;
+        assert!(world.replica.flush_uses().await.is_err());
+        world.store.inner().down = false;
+        world.replica.flush_uses().await.unwrap();
+        world.replica.flush_uses().await.unwrap();
+        let used_at = world.clock.now();
+        assert_eq!(world.store.inner().uses, [SecretUse { client_id, secret_id: "s".to_owned(), used_at }]);
+    }
+}
