@@ -13,6 +13,7 @@
 //! | [`admin`] | what operators do: clients, keys, archives | 2 |
 //! | [`rest`] | the standard OAuth endpoints and documents, on axum | 3 |
 //! | [`grpc`] | the services of `proto/`, on tonic | 3 |
+//! | [`store`] | the store traits of `oauth`, on SQLite and PostgreSQL | 3 |
 //! | [`telemetry`] | one log line per request, every metric | beside 3 |
 //! | [`serve`] | one listener: accept loop, deadlines, protocols, the only fallback, shutdown | 4 |
 //! | [`config`] [`key_file`] | settings and clients as checked values; RS256 key files | 4 |
@@ -57,4 +58,5 @@ pub mod rest;
 pub mod sealing;
 pub mod secret;
 pub mod serve;
+pub mod store;
 pub mod telemetry;

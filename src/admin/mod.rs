@@ -8,6 +8,7 @@
 //! - [`mask`]: which members an update names
 //! - [`page`], `filter`: lists
 //! - [`archive`]: export and import
+//! - [`signing_keys`]: the life of signing keys
 //! - [`error`]: every way a call can fail
 
 pub mod archive;
@@ -18,6 +19,7 @@ pub mod mask;
 pub mod page;
 pub mod registration;
 pub mod secrets;
+pub mod signing_keys;
 pub mod tokens;
 
 pub use clients::ClientAdmin;

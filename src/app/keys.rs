@@ -6,13 +6,13 @@ use std::{path::Path, thread};
 use super::StartError;
 use crate::{
     config::Config,
-    jose::{KeyRing, SigningAlgorithm, SigningKey, verification_key::InvalidKey},
-    oauth::client::Client,
+    jose::{SigningAlgorithm, SigningKey, verification_key::InvalidKey},
+    oauth::{Keys, client::Client},
 };
 
-/// The ring, and the algorithms whose keys exist only in memory.
+/// The keys, and the algorithms whose keys exist only in memory.
 pub(super) struct Provisioned {
-    pub(super) ring: KeyRing,
+    pub(super) keys: Keys,
     pub(super) generated: Vec<SigningAlgorithm>,
 }
 
@@ -28,7 +28,7 @@ pub(super) fn provision(
             || *alg == config.tokens.signing_alg
             || clients.iter().any(|client| client.access_token_signing_alg == *alg)
     });
-    let (mut ring, mut generated) = (KeyRing::default(), Vec::new());
+    let mut generated = Vec::new();
     let keys: Vec<Result<SigningKey, StartError>> = thread::scope(|scope| {
         let threads: Vec<_> = wanted
             .map(|alg| match alg {
@@ -44,10 +44,8 @@ pub(super) fn provision(
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or(Err(StartError::Key(InvalidKey)))).collect()
     });
-    for key in keys {
-        ring.insert(key?)?;
-    }
-    Ok(Provisioned { ring, generated })
+    let keys = Keys::fixed(keys.into_iter().collect::<Result<_, _>>()?)?;
+    Ok(Provisioned { keys, generated })
 }
 
 fn load_rs256(config: &Config, key_directory: &Path) -> Result<SigningKey, StartError> {

@@ -133,7 +133,7 @@ impl Core {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let secrets = Arc::new(SecretVerifier::new(&SystemRandom, cores)?);
         let clients = config.clients(|secret| secrets.hash(secret, &SystemRandom))?;
-        let keys::Provisioned { ring, generated } = keys::provision(config, &clients, key_directory)?;
+        let keys::Provisioned { keys, generated } = keys::provision(config, &clients, key_directory)?;
         warn_about(config, &clients, &generated);
 
         let clients = Arc::new(ClientDirectory::new(clients));
@@ -152,7 +152,7 @@ impl Core {
             random: Arc::new(SystemRandom),
             clients: Arc::clone(&clients),
             secrets: Arc::clone(&secrets),
-            keys: Arc::new(ring),
+            keys: Arc::new(keys),
             revocations: Arc::default(),
             freshness: Arc::new(Freshness::always()),
             revocation_store: None,

@@ -7,7 +7,7 @@ use super::{
     problem::{ConfigErrors, Origin, Problem},
     rate::Rate,
     raw::RawConfig,
-    setting::SETTINGS,
+    setting::{Kind, SETTINGS},
 };
 use crate::{
     jose::SigningAlgorithm,
@@ -17,6 +17,7 @@ use crate::{
         issuer::Issuer,
     },
     secret::Secret,
+    store::Location,
 };
 
 /// The word that stands in place of a key file and asks for a generated one.
@@ -51,6 +52,9 @@ pub(super) fn check(
     let log_format = check.value("log_format", log_format, LogFormat::Text);
     let jwks_max_age =
         check.value("keys.jwks_max_age", |text| seconds(text, &JWKS_MAX_AGE), *JWKS_MAX_AGE.start());
+    let key_rotation_period = check.key_rotation_period(jwks_max_age);
+    let store = check.store();
+    let registration = check.value("admin.registration", boolean, false);
     let reflection = check.value("reflection.enabled", boolean, false);
     let limits = check.limits();
 
@@ -79,6 +83,9 @@ pub(super) fn check(
         log_format,
         tokens,
         jwks_max_age,
+        key_rotation_period,
+        store,
+        registration,
         reflection,
         limits,
         settings,
@@ -99,14 +106,19 @@ pub(super) fn listen(raw: &RawConfig) -> Result<SocketAddr, Problem> {
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8000);
 
-struct Checker<'a> {
-    raw: &'a RawConfig,
+pub(super) struct Checker<'a> {
+    pub(super) raw: &'a RawConfig,
     problems: &'a mut Vec<Problem>,
 }
 
 impl Checker<'_> {
     /// The value of a setting; `instead` stands for one that is not set or refused.
-    fn value<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>, instead: T) -> T {
+    pub(super) fn value<T>(
+        &mut self,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+        instead: T,
+    ) -> T {
         let Some(given) = self.raw.get(key) else { return instead };
         parse(given.text.expose()).unwrap_or_else(|text| {
             self.report(key, text);
@@ -114,7 +126,7 @@ impl Checker<'_> {
         })
     }
 
-    fn report(&mut self, key: &str, text: impl Into<String>) {
+    pub(super) fn report(&mut self, key: &str, text: impl Into<String>) {
         let origin = self.raw.get(key).map_or(Origin::Default, |given| given.origin.clone());
         self.problems.push(Problem::new(origin, key, text));
     }
@@ -256,7 +268,7 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-fn seconds(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
     let value = in_words(duration::parse(text))?;
     if !range.contains(&value) || value.subsec_nanos() != 0 {
         let (shortest, longest) = (duration::format(*range.start()), duration::format(*range.end()));
@@ -265,16 +277,16 @@ fn seconds(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, Str
     Ok(value)
 }
 
-fn boolean(text: &str) -> Result<bool, String> {
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "must be true or false".to_owned())
 }
 
-fn number(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+pub(super) fn number(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
     let value = text.parse().ok().filter(|value| range.contains(value));
     value.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
 }
 
-fn in_words<T, E: ToString>(result: Result<T, E>) -> Result<T, String> {
+pub(super) fn in_words<T, E: ToString>(result: Result<T, E>) -> Result<T, String> {
     result.map_err(|error| error.to_string())
 }
 
@@ -284,8 +296,14 @@ fn effective(raw: &RawConfig) -> Vec<EffectiveSetting> {
         .iter()
         .map(|setting| {
             let given = raw.get(setting.key);
-            let shown =
-                |text: &Secret<String>| if setting.secret { "***".to_owned() } else { text.expose().clone() };
+            let shown = |text: &Secret<String>| match setting.kind {
+                _ if setting.secret => "***".to_owned(),
+                // Without the password.
+                Kind::Database => {
+                    Location::parse(text.expose()).map_or("***".to_owned(), |location| location.to_string())
+                }
+                _ => text.expose().clone(),
+            };
             EffectiveSetting {
                 setting,
                 value: given.map(|given| shown(&given.text)),

@@ -16,6 +16,9 @@ use crate::{
 /// The HS256 key. Public, like everything here, and long enough for the algorithm (RFC 7518 §3.2).
 pub(super) const JWT_SECRET: &str = "mintage-demo-secret-public-do-not-use-in-production";
 
+/// Nothing is left behind.
+pub(super) const DATABASE_URL: &str = "sqlite::memory:";
+
 /// `m2m-client`, `m2m-client-hs256` and `resource-server`.
 pub(super) fn clients() -> Vec<LocatedRegistration> {
     [

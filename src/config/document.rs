@@ -97,6 +97,10 @@ fn read_setting(
         (Kind::Boolean, DeValue::Boolean(value)) => Some(value.to_string()),
         (Kind::Number | Kind::Boolean, _) => None,
         (Kind::Path, DeValue::String(path)) => Some(reader.resolve(path)),
+        (Kind::Database, DeValue::String(url)) => Some(match url.strip_prefix("sqlite://") {
+            Some(path) if !path.is_empty() => format!("sqlite://{}", reader.resolve(path)),
+            _ => url.clone().into_owned(),
+        }),
         (_, DeValue::String(text)) => Some(text.clone().into_owned()),
         _ => None,
     };

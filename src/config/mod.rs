@@ -5,13 +5,14 @@
 //! - `document`, `client_table`, `json`: the TOML file
 //! - `dev`: what `--dev` adds
 //! - `raw`: the layers on top of each other, as text
-//! - `check`, [`duration`], [`rate`], `clients`: from text to checked values
+//! - `check`, `check_store`, [`duration`], [`rate`], `clients`: from text to checked values
 //! - [`problem`], `names`: what is wrong, where, and what to do
 //!
 //! [`load`] does all of it and depends on nothing but its argument and the files that it names, so that a reload is the
 //! same call again and a refused reload leaves the running values untouched.
 
 mod check;
+mod check_store;
 mod client_table;
 mod clients;
 mod dev;
@@ -51,6 +52,7 @@ use crate::{
     },
     oauth::issuer::Issuer,
     secret::Secret,
+    store::Location,
 };
 
 /// The checked settings. Debug output contains no secret.
@@ -76,6 +78,12 @@ pub struct Config {
     pub tokens: Tokens,
     /// How long others may cache the JWKS: 1 s to 24 h, whole seconds.
     pub jwks_max_age: Duration,
+    /// How long a signing key that the server owns is in use: 1 min to 10 years, whole seconds.
+    pub key_rotation_period: Duration,
+    /// Where and how state is kept.
+    pub store: StoreSettings,
+    /// Whether clients may register themselves (RFC 7591).
+    pub registration: bool,
     /// Whether gRPC reflection answers.
     pub reflection: bool,
     /// What one caller may take.
@@ -95,6 +103,38 @@ pub struct Tokens {
     pub max_lifetime: Duration,
     /// The algorithm for clients that name none.
     pub signing_alg: SigningAlgorithm,
+}
+
+/// `database_url`, the master key and `[store]`
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// The database.
+    pub location: Location,
+    /// The CA certificates of PostgreSQL; `None`: those the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// The master key; `None` with SQLite only, where one is made beside the database.
+    pub master_key: Option<MasterKeySource>,
+    /// How long clients that were read stay usable while the store is away.
+    pub max_staleness: Duration,
+    /// Without news of revocations for longer than this nothing is introspected.
+    pub max_revocation_age: Duration,
+    /// How often the store is asked what has changed; in milliseconds.
+    pub poll_interval: Duration,
+    /// Whether PostgreSQL is asked to tell of changes.
+    pub notify: bool,
+    /// The encrypted copy to start from while the store is away.
+    pub snapshot_file: Option<PathBuf>,
+    /// Clients that are kept in memory.
+    pub client_cache: usize,
+}
+
+/// Where the master key comes from.
+#[derive(Clone, Debug)]
+pub enum MasterKeySource {
+    /// Its text, which [`crate::sealing::MasterKeys::parse`] reads.
+    Given(Secret<String>),
+    /// The file that holds it.
+    File(PathBuf),
 }
 
 /// `[limits]`

@@ -6,19 +6,14 @@
 use super::setting::{SETTINGS, Setting, environment_name};
 
 /// Keys and whole sections that this version knows of without having them, and the feature each belongs to.
-const ABSENT_SETTINGS: [(&str, &str); 15] = [
-    ("database_url", "a store"),
-    ("master_key", "a store"),
-    ("master_key_file", "a store"),
-    ("replay", "a store"),
+const ABSENT_SETTINGS: [(&str, &str); 10] = [
+    ("replay", "a replay store"),
     ("tls", "TLS"),
     ("proxy", "client certificates from a proxy"),
-    ("keys.rotation_period", "key rotation"),
     ("dpop", "DPoP"),
     ("spiffe", "SPIFFE"),
     ("trusted_issuers", "federation"),
     ("jwks_fetch", "fetched client keys"),
-    ("admin", "the admin services"),
     ("limits.client_rate", "request rates"),
     ("limits.source_rate", "request rates"),
     ("limits.queue_wait", "a request queue"),
@@ -110,22 +105,10 @@ mod tests {
 
     #[test]
     fn absent_features_are_named() {
-        for key in [
-            "database_url",
-            "tls",
-            "tls.cert_file",
-            "keys.rotation_period",
-            "spiffe.trust_domains",
-            "limits.queue_wait",
-        ] {
+        for key in ["replay", "tls", "tls.cert_file", "spiffe.trust_domains", "limits.queue_wait"] {
             assert!(unknown_key(key).contains("this version does not have"), "{key}");
         }
-        for variable in [
-            "MINTAGE_DATABASE_URL",
-            "MINTAGE_MASTER_KEY_FILE",
-            "MINTAGE_TLS_CERT_FILE",
-            "MINTAGE_ADMIN_REGISTRATION",
-        ] {
+        for variable in ["MINTAGE_REPLAY", "MINTAGE_TLS_CERT_FILE", "MINTAGE_LIMITS_CLIENT_RATE"] {
             assert!(unknown_variable(variable).contains("this version does not have"), "{variable}");
         }
         for member in ["jwks", "jwks_uri", "tls_client_auth_san_dns", "federated", "dpop_bound_access_tokens"]

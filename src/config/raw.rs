@@ -40,6 +40,7 @@ impl RawConfig {
         if sources.dev {
             raw.give("jwt_secret", Some(dev::JWT_SECRET), Origin::Dev);
             raw.give("reflection.enabled", Some("true"), Origin::Dev);
+            raw.give("database_url", Some(dev::DATABASE_URL), Origin::Dev);
             raw.clients = dev::clients();
         }
         if let Some(file) = file {

@@ -14,6 +14,8 @@ pub enum Kind {
     Address,
     /// The path of a file.
     Path,
+    /// A database.
+    Database,
     /// A number with a unit.
     Duration,
     /// Events per time.
@@ -32,6 +34,7 @@ impl Kind {
             Self::Url => "a URL in quotes",
             Self::Address => "an address with a port in quotes, such as \"127.0.0.1:8000\"",
             Self::Path => "a path in quotes",
+            Self::Database => "a database in quotes, such as \"sqlite:///var/lib/mintage/mintage.db\"",
             Self::Duration => "a duration in quotes: a number and ms, s, m, h or d, such as \"30s\"",
             Self::Rate => "a rate in quotes, such as \"40/10s\", or \"off\"",
             Self::Number => "a whole number without quotes",
@@ -80,7 +83,7 @@ const fn setting(key: &'static str, kind: Kind, default: Option<&'static str>, d
 }
 
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [Setting; 17] = [
+pub static SETTINGS: [Setting; 29] = [
     Setting {
         original_environment: Some("ISSUER_URL"),
         ..setting(
@@ -121,6 +124,28 @@ pub static SETTINGS: [Setting; 17] = [
         )
     },
     setting(
+        "database_url",
+        Kind::Database,
+        Some("sqlite://mintage.db"),
+        "sqlite://PATH, sqlite::memory: or postgres://...; with --dev sqlite::memory:",
+    ),
+    setting(
+        "database_ca_file",
+        Kind::Path,
+        None,
+        "PEM file of the CA that PostgreSQL's certificate is verified with; else those the system trusts",
+    ),
+    Setting {
+        secret: true,
+        ..setting(
+            "master_key",
+            Kind::Text,
+            None,
+            "key that seals secrets in the store: 32 bytes in base64; with SQLite one is made when it is not set",
+        )
+    },
+    setting("master_key_file", Kind::Path, None, "file that holds the master key instead"),
+    setting(
         "log",
         Kind::Text,
         Some("info"),
@@ -146,6 +171,54 @@ pub static SETTINGS: [Setting; 17] = [
         "algorithm of clients that name none: RS256, PS256, ES256, ES384, EdDSA or HS256",
     ),
     setting("keys.jwks_max_age", Kind::Duration, Some("5m"), "how long others may cache the JWKS, 1s to 24h"),
+    setting(
+        "keys.rotation_period",
+        Kind::Duration,
+        Some("90d"),
+        "how long a signing key that the server owns is in use, 1m to 3650d",
+    ),
+    setting(
+        "store.max_staleness",
+        Kind::Duration,
+        Some("24h"),
+        "how long clients that were read stay usable while the store is away, 0s to 30d",
+    ),
+    setting(
+        "store.max_revocation_age",
+        Kind::Duration,
+        Some("30s"),
+        "without news of revocations for longer than this nothing is introspected, 1s to 1h",
+    ),
+    setting(
+        "store.poll_interval",
+        Kind::Duration,
+        Some("500ms"),
+        "how often the store is asked what has changed, 50ms to 1m",
+    ),
+    setting(
+        "store.notify",
+        Kind::Boolean,
+        Some("true"),
+        "whether PostgreSQL tells of changes before the next poll; false for what has no LISTEN",
+    ),
+    setting(
+        "store.snapshot_file",
+        Kind::Path,
+        None,
+        "encrypted copy of keys, clients and revocations to start from while the store is away",
+    ),
+    setting(
+        "store.client_cache",
+        Kind::Number,
+        Some("100000"),
+        "clients of the store that are kept in memory, 100 to 10000000",
+    ),
+    setting(
+        "admin.registration",
+        Kind::Boolean,
+        Some("false"),
+        "dynamic client registration (RFC 7591) on the public port",
+    ),
     setting("reflection.enabled", Kind::Boolean, Some("false"), "gRPC server reflection; true with --dev"),
     setting("limits.max_connections", Kind::Number, Some("10000"), "open connections, 1 to 1000000"),
     setting(

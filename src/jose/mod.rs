@@ -6,19 +6,22 @@
 //! - [`signing_key`]: private keys, parsed once
 //! - [`verification_key`]: what checks a signature, each for one algorithm
 //! - [`jws`]: the compact serialization, read and verified
+//! - [`key_lifecycle`]: what a key is used for, as a function of time
 //! - [`key_ring`]: which key signs now, and which keys verify
 
 pub mod algorithm;
 pub mod json;
 pub mod jwk;
 pub mod jws;
+pub mod key_lifecycle;
 pub mod key_ring;
 pub mod signing_key;
 pub mod verification_key;
 
 pub use algorithm::SigningAlgorithm;
 pub use jwk::{Jwk, JwkSet};
-pub use key_ring::KeyRing;
+pub use key_lifecycle::{KeyInstants, KeyLife, KeyState, KeyTiming};
+pub use key_ring::{KeyRing, ManagedKey};
 pub use signing_key::SigningKey;
 pub use verification_key::VerificationKey;
 

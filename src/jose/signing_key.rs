@@ -48,18 +48,31 @@ impl SigningKey {
     /// # Errors
     /// [`InvalidKey`] for [`SigningAlgorithm::HS256`], whose key is configured, and when the generator fails.
     pub fn generate(alg: SigningAlgorithm) -> Result<Self, InvalidKey> {
-        match alg {
+        Self::from_pkcs8(alg, &Self::generate_pkcs8(alg)?)
+    }
+
+    /// The same as it is kept: PKCS#8 DER (RFC 5208), for [`SigningKey::from_pkcs8`].
+    ///
+    /// # Errors
+    /// As [`SigningKey::generate`].
+    pub fn generate_pkcs8(alg: SigningAlgorithm) -> Result<Secret<Vec<u8>>, InvalidKey> {
+        let der = match alg {
             SigningAlgorithm::RS256 | SigningAlgorithm::PS256 => {
-                Self::from_rsa(alg, rsa::KeyPair::generate(KeySize::Rsa2048).map_err(|_| InvalidKey)?)
+                let pair = rsa::KeyPair::generate(KeySize::Rsa2048).map_err(|_| InvalidKey)?;
+                let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| InvalidKey)?;
+                der.as_ref().to_vec()
             }
             SigningAlgorithm::ES256 | SigningAlgorithm::ES384 => {
-                Self::from_ecdsa(alg, EcdsaKeyPair::generate(ecdsa(alg)).map_err(|_| InvalidKey)?)
+                let pair = EcdsaKeyPair::generate(ecdsa(alg)).map_err(|_| InvalidKey)?;
+                pair.to_pkcs8v1().map_err(|_| InvalidKey)?.as_ref().to_vec()
             }
             SigningAlgorithm::EdDSA => {
-                Self::from_ed25519(Ed25519KeyPair::generate().map_err(|_| InvalidKey)?)
+                let pair = Ed25519KeyPair::generate().map_err(|_| InvalidKey)?;
+                pair.to_pkcs8v1().map_err(|_| InvalidKey)?.as_ref().to_vec()
             }
-            SigningAlgorithm::HS256 => Err(InvalidKey),
-        }
+            SigningAlgorithm::HS256 => return Err(InvalidKey),
+        };
+        Ok(Secret::new(der))
     }
 
     /// Parses a private key in PKCS#8 DER (RFC 5208).
@@ -188,16 +201,6 @@ impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey").field("kid", &self.kid()).field("alg", &self.alg).finish_non_exhaustive()
     }
-}
-
-/// A new 2048-bit RSA key in PKCS#8 DER, for a key file.
-///
-/// # Errors
-/// [`InvalidKey`] when the generator fails.
-pub fn generate_rsa_pkcs8() -> Result<Secret<Vec<u8>>, InvalidKey> {
-    let pair = rsa::KeyPair::generate(KeySize::Rsa2048).map_err(|_| InvalidKey)?;
-    let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| InvalidKey)?;
-    Ok(Secret::new(der.as_ref().to_vec()))
 }
 
 fn ecdsa(alg: SigningAlgorithm) -> &'static EcdsaSigningAlgorithm {

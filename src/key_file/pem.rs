@@ -12,7 +12,10 @@ use rsa::{
 };
 use zeroize::Zeroizing;
 
-use crate::{jose::signing_key::generate_rsa_pkcs8, secret::Secret};
+use crate::{
+    jose::{SigningAlgorithm, SigningKey},
+    secret::Secret,
+};
 
 /// RFC 7518 §3.3: "A key of size 2048 bits or larger MUST be used"; aws-lc signs with at most 8192.
 const MODULUS_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
@@ -20,7 +23,7 @@ const MODULUS_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// A new 2048-bit key as PKCS#8 PEM.
 pub(super) fn generate() -> Result<Zeroizing<String>, String> {
     let failed = || "no key could be generated; try again".to_owned();
-    let der = generate_rsa_pkcs8().map_err(|_| failed())?;
+    let der = SigningKey::generate_pkcs8(SigningAlgorithm::RS256).map_err(|_| failed())?;
     let key = rsa::RsaPrivateKey::from_pkcs8_der(der.expose()).map_err(|_| failed())?;
     key.to_pkcs8_pem(LineEnding::LF).map_err(|_| failed())
 }

@@ -8,6 +8,7 @@ use super::{
     client::{ClientDirectory, authenticate::Authenticator, secret::SecretVerifier, uses::SecretUses},
     error::{Error, TokenRefusal},
     freshness::Freshness,
+    keys::Keys,
     metadata::Metadata,
     revocations::Revocations,
     store::RevocationStore,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    jose::{KeyRing, SigningAlgorithm, jwk::PublishedJwkSet},
+    jose::{SigningAlgorithm, jwk::PublishedJwkSet},
     random::Random,
 };
 
@@ -48,7 +49,7 @@ pub struct Dependencies {
     /// Checks their secrets.
     pub secrets: Arc<SecretVerifier>,
     /// Signs and verifies.
-    pub keys: Arc<KeyRing>,
+    pub keys: Arc<Keys>,
     /// What was revoked.
     pub revocations: Arc<Revocations>,
     /// How old `clients` and `revocations` are.
@@ -66,7 +67,7 @@ pub struct AuthorizationServer {
     pub(super) random: Arc<dyn Random>,
     pub(super) clients: Arc<ClientDirectory>,
     pub(super) authenticator: Authenticator,
-    pub(super) keys: Arc<KeyRing>,
+    pub(super) keys: Arc<Keys>,
     pub(super) revocations: Arc<Revocations>,
     #[expect(dead_code, reason = "revocation comes next")]
     pub(super) revocation_store: Option<Arc<dyn RevocationStore>>,
@@ -90,7 +91,7 @@ impl AuthorizationServer {
         } = dependencies;
         let throttle = policy.failed_auth_rate.map(FailureThrottle::new);
         Self {
-            metadata: Metadata::new(&policy.issuer, &keys, policy.registration),
+            metadata: Metadata::new(&policy.issuer, &keys.current(), policy.registration),
             authenticator: Authenticator::new(Arc::clone(&clients), secrets, throttle, uses),
             policy,
             clock,
@@ -115,17 +116,17 @@ impl AuthorizationServer {
 
     /// The public keys (RFC 7517 §5).
     pub fn jwks(&self) -> PublishedJwkSet {
-        self.keys.published()
+        self.keys.current().published().clone()
     }
 
     /// Whether there is a key for this algorithm.
     pub fn can_sign(&self, alg: SigningAlgorithm) -> bool {
-        self.keys.signing_key(alg).is_some()
+        self.keys.current().signing_key(alg).is_some()
     }
 
     /// Verifies an access token as far as it says itself whether it is acceptable.
     pub(super) fn read_access_token(&self, text: &str, now: Timestamp) -> Result<AccessToken, TokenRefusal> {
-        AccessToken::verify(text, &self.keys, &self.policy.issuer, now)
+        AccessToken::verify(text, &self.keys.current(), &self.policy.issuer, now)
     }
 
     /// Whether a token that was read is still good: not revoked, its client known and enabled.

@@ -156,8 +156,8 @@ impl AuthorizationServer {
     }
 
     fn sign(&self, alg: SigningAlgorithm, claims: &AccessTokenClaims<'_>) -> Result<String, Error> {
-        let key = self
-            .keys
+        let keys = self.keys.current();
+        let key = keys
             .signing_key(alg)
             .ok_or_else(|| Error::ServerError(format!("there is no signing key for {alg}")))?;
         let payload = serde_json::to_vec(claims).map_err(|error| Error::ServerError(error.to_string()))?;

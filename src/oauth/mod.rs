@@ -8,6 +8,7 @@
 //! - [`grant`]: why a token may be issued
 //! - [`access_token`]: what a token says
 //! - [`scope`], [`resource`], [`issuer`]: parsed types for the words of a request
+//! - [`keys`]: the keys that sign and verify now
 //! - [`store`]: what must be kept, as traits
 //! - [`replica`]: this process as one of several on a store; [`revocations`] and [`freshness`] are what it knows
 //! - [`throttle`]: failed attempts are limited
@@ -24,6 +25,7 @@ pub mod grant;
 pub mod introspect;
 pub mod issue;
 pub mod issuer;
+pub mod keys;
 pub mod metadata;
 pub mod replica;
 pub mod resource;
@@ -36,3 +38,4 @@ pub mod userinfo;
 pub use authorization_server::{AuthorizationServer, Policy};
 pub use error::Error;
 pub use issuer::Issuer;
+pub use keys::Keys;

@@ -27,7 +27,7 @@ const MAY_NAME: [(&str, &[&str]); 21] = [
     ("grpc", &["admin", "jose", "oauth", "telemetry"]),
     ("serve", &["grpc", "rest", "telemetry"]),
     ("key_file", &["jose", "private_file"]),
-    ("config", &["jose", "key_file", "oauth", "sealing"]),
+    ("config", &["jose", "key_file", "oauth", "sealing", "store"]),
     (
         "app",
         &[

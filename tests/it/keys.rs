@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use jsonwebtoken::jwk::JwkSet;
-use mintage::jose::signing_key::generate_rsa_pkcs8;
+use mintage::jose::{SigningAlgorithm, SigningKey};
 use rsa::{
     RsaPrivateKey,
     pkcs1::EncodeRsaPrivateKey,
@@ -169,7 +169,9 @@ async fn every_algorithm_verifies_elsewhere() {
 // CHK-85: a key of the operator's signs, under the same kid after every start
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configured_rsa_key_signs() {
-    let key = RsaPrivateKey::from_pkcs8_der(generate_rsa_pkcs8().unwrap().expose()).unwrap();
+    let key =
+        RsaPrivateKey::from_pkcs8_der(SigningKey::generate_pkcs8(SigningAlgorithm::RS256).unwrap().expose())
+            .unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(path("8.pem"), key.to_pkcs8_pem(LineEnding::LF).unwrap()).unwrap();
