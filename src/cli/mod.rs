@@ -9,6 +9,7 @@ mod config;
 mod healthcheck;
 mod json_text;
 mod jwks;
+mod migrate;
 mod misuse;
 mod output;
 mod serve;
@@ -64,6 +65,8 @@ enum Command {
         disable_help_subcommand = true
     )]
     Client(client::Command),
+    /// Bring the tables of the store up to date
+    Migrate(migrate::Arguments),
     /// Ask a running server whether it is healthy
     Healthcheck(healthcheck::Arguments),
     /// Print the completion script of a shell
@@ -85,6 +88,7 @@ pub fn run(serve: impl FnOnce(Config) -> Result<(), String>) -> ExitCode {
         Command::Config(command) => config::run(command),
         Command::Token(command) => token::run(command),
         Command::Client(command) => client::run(command),
+        Command::Migrate(arguments) => migrate::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),
     };

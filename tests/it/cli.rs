@@ -68,6 +68,7 @@ fn every_command_explains_itself() {
         &["token", "--help"],
         &["token", "decode", "--help"],
         &["token", "verify", "--help"],
+        &["migrate", "--help"],
         &["healthcheck", "--help"],
         &["completions", "--help"],
     ] {

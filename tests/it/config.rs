@@ -1,5 +1,7 @@
 //! The configuration: layers, checks, and errors that say where and what to do.
 
+mod store;
+
 use std::{path::Path, time::Duration};
 
 use mintage::{
@@ -198,16 +200,13 @@ fn auto_gen_in_either_variable_decides() {
 
 #[test]
 fn unknown_and_absent_variables_are_refused() {
-    let refused = refusals(&[
-        ("MINTAGE_LISTN", "x"),
-        ("MINTAGE_DATABASE_URL", "sqlite::memory:"),
-        ("MINTAGE_TLS_CERT_FILE", "x"),
-    ]);
+    let refused =
+        refusals(&[("MINTAGE_LISTN", "x"), ("MINTAGE_REPLAY", "local"), ("MINTAGE_TLS_CERT_FILE", "x")]);
     assert_eq!(
         refused,
         [
-            "MINTAGE_DATABASE_URL: needs a store, which this version does not have; remove it, because it is not ignored",
             "MINTAGE_LISTN: is not known; did you mean MINTAGE_LISTEN?",
+            "MINTAGE_REPLAY: needs a replay store, which this version does not have; remove it, because it is not ignored",
             "MINTAGE_TLS_CERT_FILE: needs TLS, which this version does not have; remove it, because it is not ignored",
         ]
     );
