@@ -53,8 +53,6 @@ pub struct Dependencies {
     pub secrets: Arc<SecretVerifier>,
     /// Clients of the configuration file, and the copies of others that a change makes stale.
     pub directory: Arc<ClientDirectory>,
-    /// Makes page tokens.
-    pub pages: PageTokens,
     /// What registrations that leave members out get.
     pub defaults: RegistrationDefaults,
     /// The issuer identifier.
@@ -64,7 +62,7 @@ pub struct Dependencies {
 }
 
 /// Manages clients.
-pub struct ClientAdmin(pub(super) Dependencies);
+pub struct ClientAdmin(pub(super) Dependencies, PageTokens);
 
 impl std::fmt::Debug for ClientAdmin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -155,8 +153,9 @@ pub struct ClientPage {
 
 impl ClientAdmin {
     /// Puts it together.
-    pub const fn new(dependencies: Dependencies) -> Self {
-        Self(dependencies)
+    pub fn new(dependencies: Dependencies) -> Self {
+        let pages = PageTokens::new(&dependencies.secrets.derive_key("page tokens"));
+        Self(dependencies, pages)
     }
 
     /// A client, wherever it is defined.
@@ -201,7 +200,7 @@ impl ClientAdmin {
         let after = if request.page_token.is_empty() {
             None
         } else {
-            Some(self.0.pages.read(&request.filter, &request.order_by, &request.page_token)?)
+            Some(self.1.read(&request.filter, &request.order_by, &request.page_token)?)
         };
         let query = ClientQuery {
             enabled: filter.enabled,
@@ -224,7 +223,7 @@ impl ClientAdmin {
         let next_page_token = match records.last() {
             Some(last) if !is_last => {
                 let after = (last.client_id.clone(), last.created_at);
-                self.0.pages.write(&request.filter, &request.order_by, &after)
+                self.1.write(&request.filter, &request.order_by, &after)
             }
             _ => String::new(),
         };

@@ -1,0 +1,1 @@
+//! `mintage client` as the real program.
