@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "mintage.token.v1.ClientSecret",
             "mintage.token.v1.IssueResponse",
             "mintage.token.v1.IntrospectRequest",
+            "mintage.token.v1.RevokeRequest",
             "mintage.token.v1.UserInfoRequest",
             "mintage.admin.v1.CreateClientRequest",
             "mintage.admin.v1.CreateClientResponse",

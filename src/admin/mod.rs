@@ -24,3 +24,4 @@ pub mod tokens;
 
 pub use clients::ClientAdmin;
 pub use error::{AdminError, Violation};
+pub use signing_keys::SigningKeyAdmin;

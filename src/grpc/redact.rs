@@ -39,6 +39,12 @@ impl fmt::Debug for pb::IntrospectRequest {
     }
 }
 
+impl fmt::Debug for pb::RevokeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RevokeRequest").field("token", &HIDDEN).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for pb::UserInfoRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UserInfoRequest").field("access_token", &HIDDEN).finish()
@@ -106,8 +112,9 @@ mod tests {
         let created = admin::CreateClientResponse { client_secret: CANARY.to_owned(), ..Default::default() };
         let add = admin::AddClientSecretRequest { client_secret: CANARY.to_owned(), ..Default::default() };
         let added = admin::AddClientSecretResponse { client_secret: CANARY.to_owned(), ..Default::default() };
+        let revoke = pb::RevokeRequest { token: CANARY.to_owned(), ..Default::default() };
         let printed = format!(
-            "{introspect:?} {issue:?} {issued:?} {userinfo:?} {batch:?} {create:?} {created:?} {add:?} {added:?}"
+            "{introspect:?} {issue:?} {issued:?} {userinfo:?} {batch:?} {revoke:?} {create:?} {created:?} {add:?} {added:?}"
         );
         assert!(!printed.contains(CANARY), "{printed}");
         assert!(printed.contains(HIDDEN));

@@ -9,7 +9,7 @@ use super::{
     sqlite::{copy, create_for_copy, finish_copy},
     value::{Kind, Outcome, Step},
 };
-use crate::oauth::store::{ClientRecord, KeyRecord, Revocation, StoreError};
+use crate::oauth::store::{ClientRecord, ClientStore, KeyRecord, Revocation, StoreError, TransferStore};
 
 /// Another history begins: whoever followed the old one reads everything again.
 const NEW_HISTORY: &str = "UPDATE feed SET incarnation = $1, \
@@ -96,5 +96,36 @@ impl Store {
             Outcome::Done(_) => Ok(()),
             Outcome::Undone(_) => Err(StoreError::Conflict),
         }
+    }
+}
+
+#[async_trait::async_trait]
+impl TransferStore for Store {
+    async fn import_clients(&self, clients: &[ClientRecord]) -> Result<(), StoreError> {
+        let import = |clients: &[ClientRecord]| Import { clients: clients.to_vec(), ..Import::default() };
+        match self.import(&import(clients)).await {
+            Err(StoreError::Conflict) => {}
+            result => return result,
+        }
+        // An earlier attempt got somewhere.
+        let mut missing = Vec::new();
+        for client in clients {
+            match self.get(&client.client_id).await? {
+                None => missing.push(client.clone()),
+                Some(kept) if kept == *client => {}
+                Some(_) => return Err(StoreError::Conflict),
+            }
+        }
+        self.import(&import(&missing)).await
+    }
+
+    async fn finish_import(
+        &self,
+        keys: &[KeyRecord],
+        values: &[(String, Vec<u8>)],
+        revocations: &[Revocation],
+    ) -> Result<(), StoreError> {
+        let (keys, values, revocations) = (keys.to_vec(), values.to_vec(), revocations.to_vec());
+        self.import(&Import { keys, values, revocations, ..Import::default() }).await
     }
 }

@@ -27,6 +27,7 @@ mod parity;
 mod process;
 mod reload;
 mod rest_wire;
+mod revoke;
 mod support;
 mod target;
 mod throttling;

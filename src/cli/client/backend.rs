@@ -8,6 +8,7 @@ use tonic::{Code, Request, Status, transport::Channel};
 
 use crate::{
     admin::AdminError,
+    app,
     cli::{output::Failure, serve},
     config::{self, sources::TOKEN_VARIABLE},
     grpc::{
@@ -74,9 +75,14 @@ impl Backend {
 }
 
 /// The clients of the store that the configuration names.
-#[expect(clippy::unused_async, reason = "opening a store waits for it")]
-async fn open_store(_: &config::Config) -> Result<ClientMessages, Failure> {
-    Err(Failure::failed("this version keeps no clients; pass --server with the ops address of one that does"))
+async fn open_store(config: &config::Config) -> Result<ClientMessages, Failure> {
+    if config.store.location.is_private() {
+        return Err(Failure::failed(
+            "the store is in memory and belongs to the server that runs; pass --server with its ops address, or set \
+             database_url",
+        ));
+    }
+    app::open_clients(config).await.map_err(|error| Failure::failed(error.to_string()))
 }
 
 /// One method: the same message, whichever way it takes.

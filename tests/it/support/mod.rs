@@ -10,6 +10,7 @@ pub mod parallel;
 pub mod process;
 pub mod raw_grpc;
 pub mod refused;
+pub mod replica;
 pub mod server;
 pub mod wire;
 
