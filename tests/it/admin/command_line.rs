@@ -261,17 +261,14 @@ async fn the_first_administrator_is_made_on_the_host_and_works_through_the_serve
     let server = Process::start_through(&toml, "unset MINTAGE_DATABASE_URL; exec \"$@\"").await;
     let token = async |client_id: &str, created: &Value| {
         let authorization = crate::support::auth::basic(client_id, text(created, "client_secret"));
-        let reply = crate::support::http::exchange(
+        let request = crate::support::http::request(
             server.address,
-            &crate::support::http::request(
-                server.address,
-                "POST",
-                "/token",
-                &[("authorization", &authorization), crate::support::http::FORM],
-                b"grant_type=client_credentials",
-            ),
+            "POST",
+            "/token",
+            &[("authorization", &authorization), crate::support::http::FORM],
+            b"grant_type=client_credentials",
         );
-        let reply = reply.await;
+        let reply = crate::support::http::exchange(server.address, &request).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         reply.json()["access_token"].as_str().unwrap().to_owned()
     };
