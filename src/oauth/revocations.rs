@@ -7,7 +7,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::sync::{Notify, watch};
@@ -25,6 +28,9 @@ use crate::{
 /// Removing a record moves those behind it; it is done for many at once.
 const MIN_FORGOTTEN: usize = 1024;
 
+/// How often expired ones are looked for, in seconds.
+const FORGET_EVERY: u64 = 60;
+
 /// Up to where revocations are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
@@ -40,6 +46,8 @@ pub struct Revocations {
     known: RwLock<Known>,
     position: watch::Sender<Position>,
     written: Notify,
+    /// When expired ones were last looked for, in seconds since the epoch.
+    looked_at: AtomicU64,
 }
 
 /// About a hundred bytes for a token.
@@ -103,6 +111,7 @@ impl Default for Revocations {
             known: RwLock::default(),
             position: watch::Sender::new(Position::default()),
             written: Notify::new(),
+            looked_at: AtomicU64::new(0),
         }
     }
 }
@@ -171,8 +180,17 @@ impl Revocations {
         self.position.send_replace(position);
     }
 
-    /// Forgets revocations that expired before `now`, sooner or later.
+    /// Forgets revocations that expired before `now`, sooner or later: looking at all of them is not for every sync.
     pub fn forget(&self, now: Timestamp) {
+        let looked_at = self.looked_at.load(Ordering::Relaxed);
+        if (looked_at..looked_at + FORGET_EVERY).contains(&now.seconds()) {
+            return;
+        }
+        self.looked_at.store(now.seconds(), Ordering::Relaxed);
+        self.forget_now(now);
+    }
+
+    fn forget_now(&self, now: Timestamp) {
         let expired = {
             let known = self.read();
             known.records.iter().filter(|record| record.expires_at < now).count()
@@ -383,13 +401,15 @@ mod tests {
         revocations.apply(&Revocation { expires_at: at(100), ..by_token(1, "a") });
         revocations.apply(&Revocation { expires_at: at(300), ..by_token(2, "a") });
         revocations.apply(&Revocation { expires_at: at(100), ..by_token(3, "b") });
-        revocations.forget(at(100));
+        revocations.forget_now(at(100));
         assert_eq!(revocations.len(), 3);
         revocations.forget(at(101));
         assert_eq!(revocations.len(), 1);
         // Revoked twice: the later one counts.
         assert!(revocations.refuses(&token("a", "c", "k", 100)));
         assert!(!revocations.refuses(&token("b", "c", "k", 100)));
+        revocations.forget(at(160));
+        assert_eq!(revocations.len(), 1);
         revocations.forget(at(301));
         assert!(revocations.is_empty());
     }
