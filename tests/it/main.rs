@@ -26,6 +26,7 @@ mod parity;
 mod process;
 mod reload;
 mod rest_wire;
+mod store;
 mod support;
 mod target;
 mod throttling;
