@@ -8,7 +8,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::Compiler::new(["proto"])?
         .include_source_info(true)
         .include_imports(true)
-        .open_files(["mintage/token/v1/token_service.proto"])?
+        .open_files(["mintage/token/v1/token_service.proto", "mintage/token/v1/key_service.proto"])?
         .file_descriptor_set();
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "mintage.token.v1.ClientSecret",
             "mintage.token.v1.IssueResponse",
             "mintage.token.v1.IntrospectRequest",
+            "mintage.token.v1.RevokeRequest",
             "mintage.token.v1.UserInfoRequest",
         ])
         .build_transport(false)

@@ -7,3 +7,6 @@
 pub mod archive;
 pub mod error;
 pub mod signing_keys;
+
+pub use error::AdminError;
+pub use signing_keys::SigningKeyAdmin;

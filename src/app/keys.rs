@@ -1,60 +1,46 @@
-//! Which signing keys the server starts with: those that are configured, and fresh ones for every other algorithm that
-//! a client needs.
+//! Which signing keys are configured; the store has those of every other algorithm.
 
-use std::{path::Path, thread};
+use std::{path::Path, sync::Arc};
 
 use super::StartError;
 use crate::{
     config::Config,
-    jose::{SigningAlgorithm, SigningKey, verification_key::InvalidKey},
-    oauth::{Keys, client::Client},
+    jose::{KeyTiming, SigningAlgorithm, SigningKey},
+    oauth::Keys,
+    sealing::MasterKeys,
 };
 
-/// The keys, and the algorithms whose keys exist only in memory.
-pub(super) struct Provisioned {
-    pub(super) keys: Keys,
-    pub(super) generated: Vec<SigningAlgorithm>,
-}
+/// How far the clocks of replicas and verifiers may be apart.
+const CLOCK_SKEW: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// Loads or generates a key for RS256, which every server supports (RFC 9068 §2.1), for the default algorithm, and for
-/// each algorithm that a client signs with. Generation takes as long as the slowest key, not as their sum.
-pub(super) fn provision(
+/// The configured keys: RS256 from key files, HS256 from `JWT_SECRET`. Generated key files lie in `key_directory`.
+pub(super) fn configured(
     config: &Config,
-    clients: &[Client],
+    master: Arc<MasterKeys>,
     key_directory: &Path,
-) -> Result<Provisioned, StartError> {
-    let wanted = SigningAlgorithm::ALL.into_iter().filter(|alg| {
-        *alg == SigningAlgorithm::RS256
-            || *alg == config.tokens.signing_alg
-            || clients.iter().any(|client| client.access_token_signing_alg == *alg)
-    });
-    let mut generated = Vec::new();
-    let keys: Vec<Result<SigningKey, StartError>> = thread::scope(|scope| {
-        let threads: Vec<_> = wanted
-            .map(|alg| match alg {
-                SigningAlgorithm::RS256 if config.rs256_key_files.is_some() => {
-                    scope.spawn(move || load_rs256(config, key_directory))
-                }
-                SigningAlgorithm::HS256 => scope.spawn(move || load_hs256(config)),
-                _ => {
-                    generated.push(alg);
-                    scope.spawn(move || Ok(SigningKey::generate(alg)?))
-                }
-            })
-            .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or(Err(StartError::Key(InvalidKey)))).collect()
-    });
-    let keys = Keys::fixed(keys.into_iter().collect::<Result<_, _>>()?)?;
-    Ok(Provisioned { keys, generated })
+) -> Result<Keys, StartError> {
+    let mut keys = Vec::new();
+    if let Some(files) = &config.rs256_key_files {
+        keys.push(SigningKey::from_pkcs8(SigningAlgorithm::RS256, &files.load(key_directory)?)?);
+    }
+    if let Some(secret) = &config.jwt_secret {
+        keys.push(SigningKey::from_shared_secret(secret)?);
+    }
+    Ok(Keys::new(keys, master, timing(config))?)
 }
 
-fn load_rs256(config: &Config, key_directory: &Path) -> Result<SigningKey, StartError> {
-    let files = config.rs256_key_files.as_ref().ok_or(StartError::Key(InvalidKey))?;
-    Ok(SigningKey::from_pkcs8(SigningAlgorithm::RS256, &files.load(key_directory)?)?)
+/// How long the steps of a key's life last.
+pub(super) fn timing(config: &Config) -> KeyTiming {
+    KeyTiming {
+        jwks_max_age: config.jwks_max_age,
+        max_lifetime: config.tokens.max_lifetime,
+        max_staleness: config.store.max_staleness,
+        skew: CLOCK_SKEW,
+        rotation_period: config.key_rotation_period,
+    }
 }
 
-fn load_hs256(config: &Config) -> Result<SigningKey, StartError> {
-    // The configuration has refused every client that needs HS256 without a secret.
-    let secret = config.jwt_secret.as_ref().ok_or(StartError::Key(InvalidKey))?;
-    Ok(SigningKey::from_shared_secret(secret)?)
+/// The algorithms whose keys the store has: all that have a key pair and no configured one.
+pub(super) fn stored(keys: &Keys) -> Vec<SigningAlgorithm> {
+    SigningAlgorithm::ALL.into_iter().filter(|alg| !alg.is_symmetric() && !keys.is_configured(*alg)).collect()
 }

@@ -1,15 +1,22 @@
 //! The composition root: a checked configuration becomes a running server.
 //!
-//! - `keys`: which signing keys it starts with
-//! - `reload`: SIGHUP replaces the clients
+//! - `stores`: the store, and what opens its secrets
+//! - `keys`: which signing keys are configured
+//! - `start`, `snapshot`: what it knows when it starts, with or without its store
+//! - `follow`: what goes on beside the requests
+//! - `reload`: SIGHUP replaces the configured clients
 //! - `ops`: what the ops listener serves
 
+mod follow;
 mod keys;
 mod ops;
 mod reload;
 mod snapshot;
+mod start;
+mod stores;
 
 use std::{
+    fmt,
     io::{self, Write},
     net::SocketAddr,
     path::Path,
@@ -20,24 +27,32 @@ use std::{
 use tokio::net::TcpListener;
 
 use crate::{
+    admin::{AdminError, SigningKeyAdmin, signing_keys},
     clock::{Clock, SystemClock},
     config::{Config, ConfigErrors, LogFormat},
     grpc,
     jose::{SigningAlgorithm, key_ring::DuplicateKey, verification_key::InvalidKey},
     key_file::KeyFileError,
     oauth::{
-        AuthorizationServer, Policy,
+        AuthorizationServer, Freshness, Keys, Policy, Replica, Revocations,
         authorization_server::Dependencies,
-        client::{Client, ClientDirectory, ClientId, secret::SecretVerifier},
-        freshness::Freshness,
+        client::{
+            ClientDirectory, ClientId, directory::StoredClients, secret::SecretVerifier, uses::SecretUses,
+        },
+        replica,
+        store::{ClientQuery, ClientStore, StoreError},
         throttle::Rate,
     },
     random::{RandomError, SystemRandom},
     readiness::Readiness,
     rest,
     serve::{self, Limits, Shutdown, router::Routes},
+    store::OpenError,
     telemetry::{self, Metrics, Telemetry, logging::LoggingError},
 };
+pub use follow::follow;
+use start::Start;
+pub use stores::{OpenedStore, open_store};
 
 /// Why the server did not start. Each is one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +72,21 @@ pub enum StartError {
     /// Two signing keys are one.
     #[error("{0}; configure another key file")]
     DuplicateKey(#[from] DuplicateKey),
+    /// The store cannot be opened.
+    #[error("{0}")]
+    Store(#[from] OpenError),
+    /// The store failed while the server started.
+    #[error("{0}; start the database, or set store.snapshot_file so that a replica can start without it")]
+    StoreFailed(#[from] StoreError),
+    /// What is sealed in the store cannot be opened.
+    #[error("master key: {0}")]
+    MasterKey(String),
+    /// The signing keys could not be brought up to date.
+    #[error("the signing keys could not be prepared: {0}")]
+    SigningKeys(#[from] AdminError),
+    /// The snapshot cannot stand in for the store.
+    #[error("{0}")]
+    Snapshot(String),
     /// The system's random generator failed.
     #[error("{0}; no key can be made on this system")]
     Random(#[from] RandomError),
@@ -107,60 +137,119 @@ pub fn run(config: Config) -> Result<(), StartError> {
         LogFormat::Json => telemetry::Format::Json,
     };
     telemetry::logging::init(&config.log, format)?;
-    let core = Core::build(&config, Arc::new(SystemClock), &std::env::temp_dir())?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(serve_until_signal(config, core))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let core = Core::build(&config, Arc::new(SystemClock), &std::env::temp_dir()).await?;
+        serve_until_signal(config, core).await
+    })
 }
 
 /// Everything that exists before the first socket.
-#[derive(Debug)]
 pub struct Core {
     /// The service that both transports call.
     pub server: Arc<AuthorizationServer>,
-    /// Its clients, which a reload replaces.
+    /// Its clients, of which a reload replaces the configured ones.
     pub clients: Arc<ClientDirectory>,
+    /// Its signing keys.
+    pub keys: Arc<Keys>,
+    /// What rotates them.
+    pub key_admin: Arc<SigningKeyAdmin>,
+    /// What keeps all of it true.
+    pub replica: Arc<Replica>,
+    /// Where it is kept.
+    pub store: OpenedStore,
     secrets: Arc<SecretVerifier>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Core {
-    /// Hashes secrets, loads or makes keys (generated key files lie in `key_directory`), and puts the service together.
+    /// Opens the store, hashes secrets, loads or makes keys (generated key files lie in `key_directory`), and puts the
+    /// service together. While the store is away a snapshot stands in for it.
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn build(config: &Config, clock: Arc<dyn Clock>, key_directory: &Path) -> Result<Self, StartError> {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let secrets = Arc::new(SecretVerifier::new(&SystemRandom, cores)?);
-        let clients = config.clients(|secret| secrets.hash(secret, &SystemRandom))?;
-        let keys::Provisioned { keys, generated } = keys::provision(config, &clients, key_directory)?;
-        warn_about(config, &clients, &generated);
+    pub async fn build(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        key_directory: &Path,
+    ) -> Result<Self, StartError> {
+        let store = stores::connect(config).await?;
+        let keys = {
+            let (config, master, directory) =
+                (config.clone(), Arc::clone(&store.master), key_directory.to_owned());
+            // A generated key file takes a while.
+            blocking(move || keys::configured(&config, master, &directory)).await??
+        };
+        let keys = Arc::new(keys);
+        let start = Start::from_store_or_snapshot(config, &store).await?;
 
-        let clients = Arc::new(ClientDirectory::new(clients));
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let secrets = Arc::new(SecretVerifier::with_key(&start.secret_hash_key, &SystemRandom, cores)?);
+        let clients = {
+            let (config, secrets) = (config.clone(), Arc::clone(&secrets));
+            blocking(move || config.clients(|secret| secrets.hash(secret, &SystemRandom))).await??
+        };
+        warn_about(config);
+
+        let freshness = Arc::new(if config.store.location.is_private() {
+            Freshness::always()
+        } else {
+            Freshness::never()
+        });
+        let stored = StoredClients {
+            store: Arc::clone(&store.stores.clients),
+            defaults: config.tokens.defaults(),
+            freshness: Arc::clone(&freshness),
+            clock: Arc::clone(&clock),
+            capacity: config.store.client_cache,
+            max_staleness: config.store.max_staleness,
+        };
+        let clients = Arc::new(ClientDirectory::with_store(clients, stored));
+        let (revocations, uses) = (Arc::<Revocations>::default(), Arc::<SecretUses>::default());
+        let replica = Arc::new(Replica::new(
+            store.stores.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&clients),
+            Arc::clone(&revocations),
+            Arc::clone(&freshness),
+            Arc::clone(&uses),
+            install_into(&keys, &clock),
+        ));
+        let key_admin = Arc::new(SigningKeyAdmin::new(signing_keys::Dependencies {
+            store: Arc::clone(&store.stores.keys),
+            master: Arc::clone(&store.master),
+            clock: Arc::clone(&clock),
+            random: Arc::new(SystemRandom),
+            keys: Arc::clone(&keys),
+        }));
+        start.fill(&replica, &key_admin, &keys::stored(&keys)).await?;
+        warn_when_empty(&clients, &*store.stores.clients).await;
+
         let policy = Policy {
             issuer: config.issuer.clone(),
             max_lifetime: config.tokens.max_lifetime,
-            max_revocation_age: std::time::Duration::from_secs(30),
+            max_revocation_age: config.store.max_revocation_age,
             failed_auth_rate: config
                 .limits
                 .failed_auth_rate
                 .map(|rate| Rate { count: rate.count.get(), period: rate.window }),
         };
         let dependencies = Dependencies {
-            clock,
+            clock: Arc::clone(&clock),
             random: Arc::new(SystemRandom),
             clients: Arc::clone(&clients),
             secrets: Arc::clone(&secrets),
-            keys: Arc::new(keys),
-            revocations: Arc::default(),
-            freshness: Arc::new(Freshness::always()),
-            revocation_store: None,
-            uses: Arc::default(),
+            keys: Arc::clone(&keys),
+            revocations,
+            freshness,
+            revocation_store: Some(Arc::clone(&store.stores.revocations)),
+            uses,
         };
-        Ok(Self { server: Arc::new(AuthorizationServer::new(policy, dependencies)), clients, secrets })
+        let server = Arc::new(AuthorizationServer::new(policy, dependencies));
+        Ok(Self { server, clients, keys, key_admin, replica, store, secrets, clock })
     }
 
-    /// Reads the configuration again and replaces the clients, or leaves them as they are. Returns how many there are.
+    /// Reads the configuration again and replaces the configured clients, or leaves them as they are. Returns how many
+    /// there are.
     ///
     /// # Errors
     /// [`ReloadError`].
@@ -191,34 +280,64 @@ impl Core {
             jwks_max_age: config.jwks_max_age,
         };
         let rest = rest::routes(&self.server, readiness, &rest)?;
-        let grpc =
-            grpc::Settings { max_message_bytes: config.limits.max_body_bytes, reflection: config.reflection };
+        let grpc = grpc::Settings {
+            max_message_bytes: config.limits.max_body_bytes,
+            reflection: config.reflection,
+            jwks_max_age: config.jwks_max_age,
+        };
         let (grpc, health) = grpc::routes(&self.server, grpc)?;
         Ok((serve::router(rest, grpc), health))
     }
 }
 
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// Keys that cannot be used are named, and the others are used.
+fn install_into(keys: &Arc<Keys>, clock: &Arc<dyn Clock>) -> replica::KeysHook {
+    let (keys, clock) = (Arc::clone(keys), Arc::clone(clock));
+    Box::new(move |records| {
+        if let Err(error) = keys.install(&records, clock.now()) {
+            tracing::error!(%error, "signing keys of the store cannot be used");
+        }
+        Ok(())
+    })
+}
+
+/// Runs what blocks where it holds nobody up.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
+
+/// An unconfigured server says how to create the first client.
+async fn warn_when_empty(clients: &ClientDirectory, store: &dyn ClientStore) {
+    let one = ClientQuery { limit: 1, ..ClientQuery::default() };
+    if clients.configured().is_empty() && store.list(&one).await.is_ok_and(|found| found.is_empty()) {
+        tracing::warn!(
+            "no client is registered, so nobody can get a token; run `mintage client create`, or add a [[clients]] table to \
+             the configuration file and send SIGHUP"
+        );
+    }
+}
+
 /// What an operator must know and might not expect.
-fn warn_about(config: &Config, clients: &[Client], generated: &[SigningAlgorithm]) {
+fn warn_about(config: &Config) {
     if config.dev {
         tracing::warn!(
             "--dev: the built-in clients, their secrets and JWT_SECRET are public; never use them in production"
         );
-    } else if !generated.is_empty() {
-        let algorithms = generated.iter().map(|alg| alg.as_str()).collect::<Vec<_>>().join(" ");
+    } else if config.store.location.is_private() {
         tracing::warn!(
-            algorithms,
-            "these signing keys exist in memory only: tokens signed with them do not outlive this process; set \
-             RS256_PRIVATE_KEY_PATH for an RS256 key that lasts"
-        );
-    }
-    if clients.is_empty() {
-        tracing::warn!(
-            "no client is registered, so nobody can get a token; add a [[clients]] table with client_id, client_secret and \
-             scope to the configuration file and send SIGHUP"
+            "the store is in memory: clients, keys and revocations do not outlive this process; set database_url to keep them"
         );
     }
 }
+
+/// How long the last write may take.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
 async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError> {
     let shutdown = Shutdown::new();
@@ -238,7 +357,9 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
         ..Limits::default()
     };
     announce(&config, public.local_addr()?, ops.as_ref().map(TcpListener::local_addr).transpose()?);
-    reload::on_hangup(config, core)?;
+    let core = Arc::new(core);
+    let beside = follow(&core, &config, &readiness, telemetry.metrics());
+    reload::on_hangup(config, Arc::clone(&core))?;
 
     readiness.set(true);
     health.set_serving(true).await;
@@ -246,6 +367,7 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
         shutdown.draining().await;
         readiness.set(false);
         health.set_serving(false).await;
+        health.end_streams();
     };
     tokio::join!(
         leave,
@@ -256,6 +378,9 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
             }
         },
     );
+    drop(beside);
+    // A store that is away does not hold up the end.
+    let _ = tokio::time::timeout(FAREWELL, core.replica.flush_uses()).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -283,7 +408,8 @@ fn announce(config: &Config, listen: SocketAddr, ops: Option<SocketAddr>) {
     // A closed stdout is no reason not to serve.
     let _ = writeln!(
         io::stdout(),
-        "mintage {version} listens on http://{listen} (REST and gRPC){ops}, issuer {}, store in memory",
-        config.issuer
+        "mintage {version} listens on http://{listen} (REST and gRPC){ops}, issuer {}, store {}",
+        config.issuer,
+        config.store.location
     );
 }

@@ -8,7 +8,7 @@ use super::Core;
 use crate::config::Config;
 
 /// From now on, in the background, every SIGHUP reloads the clients of `config`'s sources.
-pub(super) fn on_hangup(config: Config, core: Core) -> io::Result<()> {
+pub(super) fn on_hangup(config: Config, core: Arc<Core>) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let shared = Arc::new((config, core));
     tokio::spawn(async move {

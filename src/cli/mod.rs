@@ -3,6 +3,7 @@
 //! A command returns a `Report` or a `Failure` and prints nothing itself; `output` prints either as text or JSON. Exit
 //! codes: 0 done, 1 failed, 2 misused.
 
+mod archive;
 mod completions;
 mod config;
 mod healthcheck;
@@ -12,6 +13,7 @@ mod migrate;
 mod misuse;
 mod output;
 mod serve;
+mod store;
 mod token;
 mod verify;
 
@@ -59,6 +61,12 @@ enum Command {
     Token(token::Command),
     /// Bring the tables of the store up to date
     Migrate(migrate::Arguments),
+    /// Write everything the store holds to an encrypted file
+    Export(archive::Export),
+    /// Fill an empty store from such a file
+    Import(archive::Import),
+    /// Copy an SQLite database while it is in use
+    Backup(archive::Backup),
     /// Ask a running server whether it is healthy
     Healthcheck(healthcheck::Arguments),
     /// Print the completion script of a shell
@@ -80,6 +88,9 @@ pub fn run(serve: impl FnOnce(Config) -> Result<(), String>) -> ExitCode {
         Command::Config(command) => config::run(command),
         Command::Token(command) => token::run(command),
         Command::Migrate(arguments) => migrate::run(arguments),
+        Command::Export(arguments) => archive::export(&arguments),
+        Command::Import(arguments) => archive::import(&arguments),
+        Command::Backup(arguments) => archive::backup(&arguments),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),
     };

@@ -39,6 +39,12 @@ impl fmt::Debug for pb::IntrospectRequest {
     }
 }
 
+impl fmt::Debug for pb::RevokeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RevokeRequest").field("token", &HIDDEN).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for pb::UserInfoRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UserInfoRequest").field("access_token", &HIDDEN).finish()
@@ -62,7 +68,8 @@ mod tests {
         let issued = pb::IssueResponse { access_token: CANARY.to_owned(), ..Default::default() };
         let userinfo = pb::UserInfoRequest { access_token: CANARY.to_owned() };
         let batch = pb::BatchIntrospectRequest { requests: vec![introspect.clone()], ..Default::default() };
-        let printed = format!("{introspect:?} {issue:?} {issued:?} {userinfo:?} {batch:?}");
+        let revoke = pb::RevokeRequest { token: CANARY.to_owned(), ..Default::default() };
+        let printed = format!("{introspect:?} {issue:?} {issued:?} {userinfo:?} {batch:?} {revoke:?}");
         assert!(!printed.contains(CANARY), "{printed}");
         assert!(printed.contains(HIDDEN));
     }

@@ -16,7 +16,7 @@ use crate::{
     oauth::{
         AuthorizationServer, Error,
         grant::GrantType,
-        introspect::{Introspection, Question},
+        introspect::{Caller, Introspection, Question},
         issue::{ACCESS_TOKEN_TYPE_URI, TokenRequest, TokenResponse},
         scope::{RequestedScope, Scope},
         userinfo::{UserInfo, presented_token},
@@ -57,6 +57,14 @@ impl pb::token_service_server::TokenService for TokenService {
     ) -> Result<Response<pb::BatchIntrospectResponse>, Status> {
         let (call, message) = Call::begin("BatchIntrospect", request);
         call.finish(self.introspect_tokens(&call, message).await)
+    }
+
+    async fn revoke(
+        &self,
+        request: Request<pb::RevokeRequest>,
+    ) -> Result<Response<pb::RevokeResponse>, Status> {
+        let (call, message) = Call::begin("Revoke", request);
+        call.finish(self.revoke_token(&call, message).await)
     }
 
     async fn user_info(
@@ -138,6 +146,24 @@ impl TokenService {
         let responses =
             answers.into_iter().zip(views).map(|(answer, view)| introspect_response(answer, view)).collect();
         Ok(pb::BatchIntrospectResponse { responses })
+    }
+
+    async fn revoke_token(
+        &self,
+        call: &Call,
+        message: pb::RevokeRequest,
+    ) -> Result<pb::RevokeResponse, Error> {
+        use pb::revoke_request::ClientAuthentication as Authentication;
+
+        let (secret, assertion) = match message.client_authentication {
+            Some(Authentication::ClientSecret(secret)) => (Some(secret), false),
+            Some(Authentication::ClientAssertion(_)) => (None, true),
+            None => (None, false),
+        };
+        let authentication = client_authentication::read(call, secret, assertion, "")?;
+        let caller = Caller { authentication, source: call.source };
+        self.server.revoke(&caller, non_empty(message.token).map(Secret::new).as_ref()).await?;
+        Ok(pb::RevokeResponse {})
     }
 
     async fn tell_claims(

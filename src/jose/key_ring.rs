@@ -19,6 +19,7 @@ pub struct KeyRing {
     verifying: HashMap<String, Arc<SigningKey>>,
     published: PublishedJwkSet,
     next_transition: Option<Timestamp>,
+    signing_since: Vec<(SigningAlgorithm, Timestamp)>,
 }
 
 /// A key and what decides over its use.
@@ -61,15 +62,25 @@ impl KeyRing {
             }
             let (managed, instants): (Vec<_>, Vec<_>) =
                 of_alg().filter_map(|key| Some((key, key.instants?))).unzip();
-            for (key, life) in managed.iter().zip(KeyLife::of_algorithm(&instants, timing)) {
+            for ((key, instants), life) in
+                managed.iter().zip(&instants).zip(KeyLife::of_algorithm(&instants, timing))
+            {
                 let next = life.next_transition(now);
                 ring.next_transition = [ring.next_transition, next].into_iter().flatten().min();
                 let Some(key) = key.key.as_ref().filter(|_| life.verifies(now)) else { continue };
                 let signs = life.state(now) == KeyState::Active && ring.signing_key(alg).is_none();
+                if let Some(since) = instants.activate_at.filter(|_| signs) {
+                    ring.signing_since.push((alg, since));
+                }
                 ring.add(key, signs, life.is_published(now));
             }
         }
         ring
+    }
+
+    /// Since when each key of the store signs.
+    pub fn signing_since(&self) -> &[(SigningAlgorithm, Timestamp)] {
+        &self.signing_since
     }
 
     /// Puts a configured key on the ring.

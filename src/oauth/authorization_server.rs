@@ -67,9 +67,8 @@ pub struct AuthorizationServer {
     pub(super) authenticator: Authenticator,
     pub(super) keys: Arc<Keys>,
     pub(super) revocations: Arc<Revocations>,
-    #[expect(dead_code, reason = "revocation comes next")]
     pub(super) revocation_store: Option<Arc<dyn RevocationStore>>,
-    freshness: Arc<Freshness>,
+    pub(super) freshness: Arc<Freshness>,
     metadata: Metadata,
 }
 
@@ -127,6 +126,16 @@ impl AuthorizationServer {
         AccessToken::verify(text, &self.keys.current(), &self.policy.issuer, now)
     }
 
+    /// Whether what is known of the store is recent enough to call a token good.
+    pub(super) fn knows_the_news(&self, now: Timestamp) -> bool {
+        self.freshness.is_fresh_for(self.policy.max_revocation_age, now)
+    }
+
+    /// Whether the store did not answer when it was last asked for news.
+    pub(super) fn is_store_failing(&self) -> bool {
+        self.freshness.is_failing()
+    }
+
     /// Whether a token that was read is still good: not revoked, its client known and enabled.
     ///
     /// What speaks against a token is said however old this replica's knowledge is: a forged or expired token stays one.
@@ -139,7 +148,7 @@ impl AuthorizationServer {
         if self.revocations.refuses(token) {
             return Err(Error::InvalidToken(TokenRefusal::Revoked));
         }
-        if !self.freshness.is_fresh_for(self.policy.max_revocation_age, now) {
+        if !self.knows_the_news(now) {
             return Err(Error::TemporarilyUnavailable { retry_after: STALE_RETRY });
         }
         let client = self.clients.find(token.client_id.as_str()).await?;

@@ -1,7 +1,7 @@
 //! The authorization server itself (layer 2). It has never heard of HTTP, gRPC or SQL.
 //!
 //! - [`authorization_server`]: the service and its policy
-//! - [`issue`], [`introspect`], [`userinfo`], [`metadata`]: one operation each
+//! - [`issue`], [`introspect`], [`revoke`], [`userinfo`], [`metadata`]: one operation each
 //! - [`client`]: who may ask, and the proof of it
 //! - [`grant`]: why a token may be issued
 //! - [`access_token`]: what a token says
@@ -26,12 +26,17 @@ pub mod metadata;
 pub mod replica;
 pub mod resource;
 pub mod revocations;
+pub mod revoke;
 pub mod scope;
 pub mod store;
 pub mod throttle;
 pub mod userinfo;
+pub mod watch;
 
 pub use authorization_server::{AuthorizationServer, Policy};
 pub use error::Error;
+pub use freshness::Freshness;
 pub use issuer::Issuer;
 pub use keys::Keys;
+pub use replica::Replica;
+pub use revocations::Revocations;

@@ -109,6 +109,7 @@ impl Replica {
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
                 () = self.wake.notified() => {}
+                () = self.revocations.written() => {}
                 // A store that does not answer could give hints without end.
                 () = self.stores.changes.hint(), if !self.freshness.is_failing() => {}
             }

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{
     access_token::AccessToken,
@@ -39,6 +39,7 @@ pub struct Position {
 pub struct Revocations {
     known: RwLock<Known>,
     position: watch::Sender<Position>,
+    written: Notify,
 }
 
 /// About a hundred bytes for a token.
@@ -98,7 +99,11 @@ impl TokenId {
 
 impl Default for Revocations {
     fn default() -> Self {
-        Self { known: RwLock::default(), position: watch::Sender::new(Position::default()) }
+        Self {
+            known: RwLock::default(),
+            position: watch::Sender::new(Position::default()),
+            written: Notify::new(),
+        }
     }
 }
 
@@ -122,6 +127,17 @@ impl Revocations {
     /// Takes note of a revocation at once, before the change feed tells of it. Again is no different from once.
     pub fn apply(&self, revocation: &Revocation) {
         self.write().insert(revocation);
+    }
+
+    /// Takes note of a revocation that this process has made.
+    pub fn revoked_here(&self, revocation: &Revocation) {
+        self.apply(revocation);
+        self.written.notify_one();
+    }
+
+    /// Resolves when this process has revoked something: followers wait for the change feed to tell of it.
+    pub async fn written(&self) {
+        self.written.notified().await;
     }
 
     /// Takes note of what the change feed told: everything of this history up to the position.

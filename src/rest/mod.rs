@@ -2,7 +2,7 @@
 //!
 //! A handler converts a request into a call of the core and the result into a response; it decides nothing.
 //!
-//! - `token`, `introspect`, `userinfo`, `well_known`, `health`: one endpoint each
+//! - `token`, `introspect`, `revoke`, `userinfo`, `well_known`, `health`: one endpoint each
 //! - `form`: the body of a POST
 //! - `client_authentication`: credentials of a request
 //! - `error`: oauth::Error -> HTTP
@@ -14,6 +14,7 @@ mod facts;
 mod form;
 mod health;
 mod introspect;
+mod revoke;
 mod token;
 mod userinfo;
 mod well_known;
@@ -70,6 +71,7 @@ pub fn routes(
     let endpoints = Router::new()
         .route("/token", post(token::token).fallback(error::method_not_allowed))
         .route("/introspect", post(introspect::introspect).fallback(error::method_not_allowed))
+        .route("/revoke", post(revoke::revoke).fallback(error::method_not_allowed))
         .route(
             "/userinfo",
             get(userinfo::userinfo).post(userinfo::userinfo).fallback(error::method_not_allowed),

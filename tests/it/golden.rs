@@ -12,7 +12,7 @@ use tonic_types::StatusExt;
 use crate::support::{
     TestServer, Wire,
     auth::{basic, secret_of},
-    http::{FORM, Reply, get, post, send},
+    http::{FORM, Reply, get, post, send, token},
     server::CLIENTS,
 };
 
@@ -96,7 +96,7 @@ async fn run(server: &TestServer, cases: Vec<Case>) -> String {
     text
 }
 
-/// The ways to fail that /token and /introspect share.
+/// The ways to fail that /token, /introspect and /revoke share.
 fn client_errors(target: &'static str, ask: &str) -> Vec<Case> {
     let post = |name, headers, body: String| case(name, "POST", target, headers, body);
     let wrong = || ("authorization", basic("rs256", "wrong"));
@@ -132,6 +132,7 @@ fn client_errors(target: &'static str, ask: &str) -> Vec<Case> {
 
 fn query(target: &str) -> &'static str {
     match target {
+        "/revoke" => "/revoke?client_id=rs256&client_secret=secret-of-rs256",
         "/token" => "/token?client_id=rs256&client_secret=secret-of-rs256",
         _ => "/introspect?client_id=rs256&client_secret=secret-of-rs256",
     }
@@ -163,6 +164,17 @@ async fn errors_of_introspection() {
     let mut cases = client_errors("/introspect", "token=x");
     cases.push(case("token missing", "POST", "/introspect", vec![form(), by("rs256")], "token="));
     check("introspect_errors.txt", &run(&server, cases).await);
+}
+
+// CHK-55
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_revocation() {
+    let server = TestServer::start().await;
+    let mut cases = client_errors("/revoke", "token=x");
+    cases.push(case("token missing", "POST", "/revoke", vec![form(), by("rs256")], "token="));
+    let ask = format!("token={}", token(&server, "es256").await);
+    cases.push(case("token of another client", "POST", "/revoke", vec![form(), by("rs256")], ask));
+    check("revoke_errors.txt", &run(&server, cases).await);
 }
 
 // CHK-32, CHK-33, CHK-35, CHK-36

@@ -102,6 +102,9 @@ impl Driver {
             ("/introspect", Some(&good), format!("token={token}x")),
             ("/introspect", Some(&wrong), format!("token={token}")),
             ("/introspect", Some(&good), format!("token={token}&token={token}")),
+            ("/revoke", Some(&good), format!("token={GARBAGE}")),
+            ("/revoke", Some(&wrong), format!("token={token}")),
+            ("/revoke", Some(&good), format!("token={token}&token={token}")),
             ("/userinfo", Some(&bearer), String::new()),
             ("/userinfo", Some(&format!("Bearer {GARBAGE}")), String::new()),
             ("/userinfo", None, format!("access_token={token}")),
@@ -149,6 +152,8 @@ impl Driver {
                 let _ = grpc.introspect(self.numbered(message.clone(), Some(&basic))).await;
                 let batch = pb::BatchIntrospectRequest { requests: vec![message], ..Default::default() };
                 let _ = grpc.batch_introspect(self.numbered(batch, Some(&basic))).await;
+                let message = pb::RevokeRequest { token: format!("{token}x"), ..Default::default() };
+                let _ = grpc.revoke(self.numbered(message, Some(&basic))).await;
                 let message = pb::UserInfoRequest { access_token: token.into() };
                 let _ = grpc.user_info(self.numbered(message, None)).await;
                 let bearer = format!("Bearer {token}");

@@ -26,6 +26,7 @@ mod parity;
 mod process;
 mod reload;
 mod rest_wire;
+mod revoke;
 mod store;
 mod support;
 mod target;

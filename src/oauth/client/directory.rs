@@ -170,6 +170,21 @@ impl ClientDirectory {
         }
     }
 
+    /// Takes clients as they were written down earlier, for a start without the store. What cannot be read is left out.
+    pub fn warm(&self, records: &[ClientRecord]) {
+        let Some(stored) = &self.stored else { return };
+        for record in records {
+            if let Ok(client) = stored.settings.to_client(record) {
+                stored.known.insert(record.client_id.as_str().into(), Arc::new(client));
+            }
+        }
+    }
+
+    /// How many clients of the store are in memory.
+    pub fn cached_count(&self) -> usize {
+        self.stored.as_ref().map_or(0, |stored| stored.known.len())
+    }
+
     /// The clients of the store that are in memory.
     pub fn cached(&self) -> Vec<Arc<Client>> {
         self.stored

@@ -106,7 +106,7 @@ async fn reflection_of_both_versions_tells_the_schema_when_it_is_on() {
         let file = prost_types::FileDescriptorProto::decode(&*files[0]).unwrap();
         assert_eq!(file.package(), "mintage.token.v1");
         let methods: Vec<&str> = file.service[0].method.iter().map(|method| method.name()).collect();
-        assert_eq!(methods, ["Issue", "Introspect", "BatchIntrospect", "UserInfo"]);
+        assert_eq!(methods, ["Issue", "Introspect", "BatchIntrospect", "Revoke", "UserInfo"]);
     }
 }
 

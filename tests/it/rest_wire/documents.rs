@@ -39,6 +39,7 @@ async fn both_metadata_documents_say_the_same() {
         ("authorization_endpoint", "/authorize"),
         ("token_endpoint", "/token"),
         ("introspection_endpoint", "/introspect"),
+        ("revocation_endpoint", "/revoke"),
         ("userinfo_endpoint", "/userinfo"),
         ("jwks_uri", JWKS),
     ] {
@@ -173,6 +174,8 @@ async fn what_is_advertised_works_and_nothing_else_does() {
     for (target, form, member) in [
         ("/token", &grant, "token_endpoint_auth_methods_supported"),
         ("/introspect", &ask, "introspection_endpoint_auth_methods_supported"),
+        // Garbage is revoked by anybody who may ask.
+        ("/revoke", &"token=garbage".to_owned(), "revocation_endpoint_auth_methods_supported"),
     ] {
         let advertised = strings(&document, member);
         for (method, header, more) in [

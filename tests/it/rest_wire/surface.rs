@@ -12,10 +12,10 @@ const GRANT: &str = "grant_type=client_credentials";
 
 // CHK-1, CHK-38
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_and_introspection_endpoints_are_posts() {
+async fn the_endpoints_for_clients_are_posts() {
     let server = TestServer::start().await;
     let authorization = basic("rs256", &secret_of("rs256"));
-    for target in ["/token", "/introspect"] {
+    for target in ["/token", "/introspect", "/revoke"] {
         for method in ["GET", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "BREW"] {
             let headers = [FORM, ("authorization", authorization.as_str())];
             let reply = send(&server, method, target, &headers, GRANT.as_bytes()).await;
@@ -69,7 +69,7 @@ async fn nothing_else_is_served() {
         "/admin",
         "/mintage.admin.v1.ClientService/ListClients",
         "/debug/pprof",
-        "/revoke",
+        "/revoke/",
         "/register",
         "/../etc/passwd",
     ] {
@@ -121,6 +121,7 @@ async fn only_public_documents_are_open_to_web_pages() {
     for (method, target, authorization, body) in [
         ("POST", "/token", authorization.as_str(), GRANT),
         ("POST", "/introspect", &authorization, &ask),
+        ("POST", "/revoke", &authorization, "token=x"),
         ("GET", "/userinfo", &bearer, ""),
         ("POST", "/userinfo", &bearer, ""),
         ("POST", "/token", "Basic ?", GRANT),
@@ -138,7 +139,7 @@ async fn only_public_documents_are_open_to_web_pages() {
         ("access-control-request-method", "POST"),
         ("access-control-request-headers", "authorization"),
     ];
-    for target in ["/token", "/introspect", "/userinfo", "/authorize"] {
+    for target in ["/token", "/introspect", "/revoke", "/userinfo", "/authorize"] {
         let reply = send(&server, "OPTIONS", target, &preflight, b"").await;
         assert!(!reply.has_header_like("access-control-"), "{target}: {:?}", reply.headers);
         assert!(reply.status >= 400, "{target}");

@@ -11,6 +11,7 @@ pub mod process;
 pub mod proxy;
 pub mod raw_grpc;
 pub mod refused;
+pub mod replica;
 pub mod server;
 pub mod wire;
 

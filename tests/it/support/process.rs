@@ -37,6 +37,7 @@ impl Process {
             .arg(&config)
             .env("ISSUER_URL", format!("http://{address}"))
             .env("JWT_SECRET", super::server::JWT_SECRET)
+            .env("MINTAGE_DATABASE_URL", "sqlite::memory:")
             .env("MINTAGE_LISTEN", address.to_string())
             .env("MINTAGE_OPS_LISTEN", ops.to_string())
             .env("MINTAGE_LOG", "info")

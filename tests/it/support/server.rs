@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use mintage::{
-    app::{Core, ReloadError},
+    app::{self, Core, ReloadError},
     clock::TestClock,
     config::{self, Config, Environment, Sources},
     readiness::Readiness,
@@ -15,7 +15,7 @@ use tokio::{
     net::TcpListener,
     runtime::Handle,
     sync::{OnceCell, oneshot},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 
 /// The instant every test begins at.
@@ -110,12 +110,13 @@ token_endpoint_auth_method = "none"
 pub struct TestServer {
     pub address: SocketAddr,
     pub clock: Arc<TestClock>,
-    pub core: Core,
+    pub core: Arc<Core>,
     pub config: Config,
     pub readiness: Readiness,
     shutdown: Shutdown,
     task: JoinHandle<usize>,
     directory: TempDir,
+    _beside: JoinSet<()>,
 }
 
 impl TestServer {
@@ -150,18 +151,20 @@ impl TestServer {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("mintage.toml");
         std::fs::write(&file, toml).unwrap();
-        let mut variables =
-            vec![("ISSUER_URL", ISSUER), ("JWT_SECRET", JWT_SECRET), ("MINTAGE_REFLECTION_ENABLED", "true")];
+        let mut variables = vec![
+            ("ISSUER_URL", ISSUER),
+            ("JWT_SECRET", JWT_SECRET),
+            ("MINTAGE_REFLECTION_ENABLED", "true"),
+            ("MINTAGE_DATABASE_URL", "sqlite::memory:"),
+        ];
         variables.extend_from_slice(environment);
         let environment: Environment = variables.into_iter().collect();
         let sources = Sources { config_file: Some(file), environment, ..Sources::default() };
         let config = config::load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
 
         let clock = Arc::new(TestClock::at(NOW));
-        let core = {
-            let (config, clock, path) = (config.clone(), Arc::clone(&clock), directory.path().to_owned());
-            tokio::task::spawn_blocking(move || Core::build(&config, clock, &path).unwrap()).await.unwrap()
-        };
+        let core = Core::build(&config, Arc::<TestClock>::clone(&clock), directory.path()).await;
+        let core = Arc::new(core.unwrap_or_else(|error| panic!("{error}")));
         let readiness = Readiness::default();
         let (routes, health) = core.routes(&config, &readiness).unwrap();
         health.set_serving(true).await;
@@ -170,10 +173,11 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();
         let telemetry = Telemetry::new(Metrics::new("test", std::time::UNIX_EPOCH));
+        let beside = app::follow(&core, &config, &readiness, telemetry.metrics());
         let limits = Limits { max_header_bytes: 16 * 1024, ..Limits::default() };
         let task =
             Handle::current().spawn(serve::serve(listener, routes, limits, telemetry, shutdown.clone()));
-        Self { address, clock, core, config, readiness, shutdown, task, directory }
+        Self { address, clock, core, config, readiness, shutdown, task, directory, _beside: beside }
     }
 
     /// The URL of a path on this server.

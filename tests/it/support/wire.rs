@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mintage::grpc::pb::token::{
-    self as pb, introspect_request, issue_request, token_service_client::TokenServiceClient,
+    self as pb, introspect_request, issue_request, revoke_request, token_service_client::TokenServiceClient,
 };
 use serde_json::{Value, json};
 use tonic::transport::Channel;
@@ -66,14 +66,19 @@ pub struct Wire {
 impl Wire {
     /// Both transports of a server.
     pub async fn both(server: &TestServer) -> [Self; 2] {
-        let channel = Channel::from_shared(server.url(""))
+        Self::at(&server.url("")).await
+    }
+
+    /// Both transports of whatever listens at a URL.
+    pub async fn at(base: &str) -> [Self; 2] {
+        let channel = Channel::from_shared(base.to_owned())
             .unwrap()
             .connect()
             .await
             .expect("the server accepts connections");
         let wire = |transport| Self {
             transport,
-            base: server.url(""),
+            base: base.to_owned(),
             http: reqwest::Client::new(),
             grpc: TokenServiceClient::new(channel.clone()),
         };
@@ -183,6 +188,32 @@ impl Wire {
     pub async fn is_active(&self, token: &str) -> bool {
         let answer = self.introspect(&Auth::of("resource-server"), token).await.unwrap();
         answer["active"].as_bool().unwrap()
+    }
+
+    /// Asks for a token to be revoked; nothing comes back.
+    pub async fn revoke(&self, auth: &Auth, token: &str, hint: &str) -> Outcome<()> {
+        match self.transport {
+            Transport::Rest => {
+                let form = [("token", token), ("token_type_hint", hint)];
+                let form = form.into_iter().filter(|(_, value)| !value.is_empty());
+                let form = form.map(|(name, value)| (name, value.to_owned())).collect();
+                let body = self.post("/revoke", auth, form).await?;
+                assert_eq!(body, "", "RFC 7009 section 2.2: the status says it all");
+                Ok(())
+            }
+            Transport::Grpc => {
+                let message = pb::RevokeRequest {
+                    token: token.to_owned(),
+                    token_type_hint: hint.to_owned(),
+                    client_authentication: auth
+                        .message()
+                        .map(revoke_request::ClientAuthentication::ClientSecret),
+                };
+                let response = finish(self.grpc.clone().revoke(auth.call(message)).await)?;
+                assert_eq!(response, pb::RevokeResponse {});
+                Ok(())
+            }
+        }
     }
 
     /// Asks what a token says about its subject.
