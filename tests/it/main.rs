@@ -20,6 +20,7 @@ mod golden;
 mod grpc_wire;
 mod introspect;
 mod issue;
+mod key_service;
 mod keys;
 mod lifetime;
 mod logs;
