@@ -147,7 +147,7 @@ mod tests {
             ("sqlite::memory:", "sqlite::memory:"),
             ("sqlite://mintage.db", "sqlite://mintage.db"),
             ("sqlite:///var/lib/mintage.db", "sqlite:///var/lib/mintage.db"),
-            ("postgres://u:canary@db.example/m", "postgres://db.example:5432/m"),
+            ("postgres://u:canary@db.example/m", "postgres://db.example/m"),
             ("postgresql://u@a:1,b:2/m?sslmode=verify-full", "postgres://a:1,b:2/m"),
         ] {
             let location = Location::parse(text).unwrap();
