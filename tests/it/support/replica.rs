@@ -285,6 +285,7 @@ impl Cluster {
         let clients = Arc::new(ClientDirectory::with_store(Vec::new(), stored));
         let (revocations, uses) = (Arc::default(), Arc::default());
         let policy = Policy {
+            registration: false,
             issuer: Issuer::parse(ISSUER).unwrap(),
             max_lifetime: Duration::from_secs(86400),
             max_revocation_age: Duration::from_secs(30),
