@@ -55,8 +55,8 @@ pub struct Revocations {
 struct Known {
     /// Ordered by sequence.
     records: VecDeque<Record>,
-    /// Until when each may matter.
-    tokens: HashMap<TokenId, Timestamp>,
+    /// Until when each may matter, in seconds since the epoch: half of what a [`Timestamp`] takes.
+    tokens: HashMap<TokenId, u64>,
     clients: HashMap<ClientId, UntilIssued>,
     keys: HashMap<Box<str>, Timestamp>,
 }
@@ -65,8 +65,10 @@ struct Known {
 struct Record {
     sequence: Sequence,
     subject: Subject,
-    revoked_at: Timestamp,
-    expires_at: Timestamp,
+    /// In seconds since the epoch.
+    revoked_at: u64,
+    /// In seconds since the epoch.
+    expires_at: u64,
 }
 
 #[derive(Debug)]
@@ -193,15 +195,15 @@ impl Revocations {
     fn forget_now(&self, now: Timestamp) {
         let expired = {
             let known = self.read();
-            known.records.iter().filter(|record| record.expires_at < now).count()
+            known.records.iter().filter(|record| record.expires_at < now.seconds()).count()
         };
         let mut known = match expired {
             0 => return,
             few if few < MIN_FORGOTTEN && few * 2 < self.len() => return,
             _ => self.write(),
         };
-        known.records.retain(|record| record.expires_at >= now);
-        known.tokens.retain(|_, expires_at| *expires_at >= now);
+        known.records.retain(|record| record.expires_at >= now.seconds());
+        known.tokens.retain(|_, expires_at| *expires_at >= now.seconds());
         known.clients.retain(|_, client| client.expires_at >= now);
         known.keys.retain(|_, expires_at| *expires_at >= now);
     }
@@ -254,8 +256,8 @@ impl Known {
         let subject = match revoked {
             Revoked::Token { token_id } => {
                 let token_id = TokenId::of(token_id);
-                let until = self.tokens.entry(token_id.clone()).or_insert(*expires_at);
-                *until = (*until).max(*expires_at);
+                let until = self.tokens.entry(token_id.clone()).or_default();
+                *until = (*until).max(expires_at.seconds());
                 Subject::Token(token_id)
             }
             Revoked::Client { client_id, issued_until } => {
@@ -275,8 +277,12 @@ impl Known {
         };
         // Nearly always the last place.
         let place = self.records.partition_point(|record| record.sequence < *sequence);
-        let record =
-            Record { sequence: *sequence, subject, revoked_at: *revoked_at, expires_at: *expires_at };
+        let record = Record {
+            sequence: *sequence,
+            subject,
+            revoked_at: revoked_at.seconds(),
+            expires_at: expires_at.seconds(),
+        };
         match self.records.get_mut(place) {
             Some(same) if same.sequence == *sequence => *same = record,
             _ => self.records.insert(place, record),
@@ -296,8 +302,8 @@ impl Record {
         Revocation {
             sequence: self.sequence,
             revoked,
-            revoked_at: self.revoked_at,
-            expires_at: self.expires_at,
+            revoked_at: Timestamp::from_seconds(self.revoked_at),
+            expires_at: Timestamp::from_seconds(self.expires_at),
         }
     }
 }
@@ -348,6 +354,12 @@ mod tests {
             assert_eq!(revocations.refuses(&good), refused, "{revoked:?}");
             assert_eq!(revocations.read().records[0].to_revocation().revoked, revoked);
         }
+    }
+
+    #[test]
+    fn a_token_takes_little_memory() {
+        assert_eq!(size_of::<Record>(), 48);
+        assert_eq!(size_of::<(TokenId, u64)>(), 32);
     }
 
     #[test]
