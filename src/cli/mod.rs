@@ -4,6 +4,7 @@
 //! codes: 0 done, 1 failed, 2 misused.
 
 mod archive;
+mod client;
 mod completions;
 mod config;
 mod healthcheck;
@@ -59,6 +60,13 @@ enum Command {
         disable_help_subcommand = true
     )]
     Token(token::Command),
+    /// Register, list, show, change and delete clients
+    #[command(
+        subcommand,
+        after_help = "Example:\n  mintage client create --client-id billing --scope \"read write\"",
+        disable_help_subcommand = true
+    )]
+    Client(client::Command),
     /// Bring the tables of the store up to date
     Migrate(migrate::Arguments),
     /// Write everything the store holds to an encrypted file
@@ -87,6 +95,7 @@ pub fn run(serve: impl FnOnce(Config) -> Result<(), String>) -> ExitCode {
             .map(|()| Report::default()),
         Command::Config(command) => config::run(command),
         Command::Token(command) => token::run(command),
+        Command::Client(command) => client::run(command),
         Command::Migrate(arguments) => migrate::run(arguments),
         Command::Export(arguments) => archive::export(&arguments),
         Command::Import(arguments) => archive::import(&arguments),

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod admin;
 mod architecture;
 mod attacks;
 mod batch;
@@ -19,6 +20,7 @@ mod golden;
 mod grpc_wire;
 mod introspect;
 mod issue;
+mod key_service;
 mod keys;
 mod lifetime;
 mod logs;
