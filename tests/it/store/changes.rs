@@ -57,8 +57,7 @@ async fn nobody_continues_a_history_that_is_not_theirs() {
         let stores = store.stores();
         stores.clients.create(&client("a"), None).await.unwrap();
         let incarnation = stores.changes.state(at(0)).await.unwrap().incarnation;
-        let other =
-            if database.location().is_private() { Database::memory() } else { Database::file() };
+        let other = if database.location().is_private() { Database::memory() } else { Database::file() };
         let other = other.open().await.stores().changes.state(at(0)).await.unwrap().incarnation;
         assert_ne!(other, incarnation);
         for (incarnation, after) in [(&*other, 0), ("", 0), (&*incarnation, 2), (&*incarnation, u64::MAX)] {
