@@ -5,6 +5,7 @@ mod clients;
 mod faults;
 mod hostile;
 mod keys;
+mod migrate;
 mod migrations;
 mod revocations;
 mod tls;

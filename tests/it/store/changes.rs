@@ -32,7 +32,7 @@ async fn every_change_is_told_in_its_order() {
         let revocation = stores.revocations.revoke(&token("t", 500)).await.unwrap();
         stores.keys.write(&[KeyWrite::Add(key("k", SigningAlgorithm::EdDSA, 1))], &[]).await.unwrap();
         stores.clients.delete(&id("a"), None).await.unwrap();
-        let all = vec![
+        let all = [
             (1, Change::Client(id("a"))),
             (2, Change::Revocation(revocation)),
             (3, Change::Keys),
@@ -57,8 +57,7 @@ async fn nobody_continues_a_history_that_is_not_theirs() {
         let stores = store.stores();
         stores.clients.create(&client("a"), None).await.unwrap();
         let incarnation = stores.changes.state(at(0)).await.unwrap().incarnation;
-        let other =
-            database.location().is_private().then_some(Database::memory()).unwrap_or(Database::file());
+        let other = if database.location().is_private() { Database::memory() } else { Database::file() };
         let other = other.open().await.stores().changes.state(at(0)).await.unwrap().incarnation;
         assert_ne!(other, incarnation);
         for (incarnation, after) in [(&*other, 0), ("", 0), (&*incarnation, 2), (&*incarnation, u64::MAX)] {

@@ -113,7 +113,7 @@ async fn pretend(mut stream: TcpStream, lie: Lie) -> Option<()> {
             let nonce = String::from_utf8_lossy(&first).rsplit_once("r=")?.1.to_owned();
             let challenge = format!("\0\0\0\x0br={nonce}server,s=c2FsdHNhbHQ=,i=2147483647");
             stream.write_all(&message(b'R', challenge.as_bytes())).await.ok()?;
-            std::future::pending().await
+            return std::future::pending().await;
         }
         _ => stream.write_all(&[&message(b'R', b"\0\0\0\0")[..], READY].concat()).await.ok()?,
     }
