@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The files of the public port.
-const TOKEN: [&str; 1] = ["mintage/token/v1/token_service.proto"];
+const TOKEN: [&str; 2] = ["mintage/token/v1/token_service.proto", "mintage/token/v1/key_service.proto"];
 
 /// The files of the ops listener.
 const ADMIN: [&str; 1] = ["mintage/admin/v1/client_service.proto"];

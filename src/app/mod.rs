@@ -304,7 +304,11 @@ impl fmt::Debug for Core {
 
 /// What every gRPC service of this server is told.
 const fn grpc_settings(config: &Config) -> grpc::Settings {
-    grpc::Settings { max_message_bytes: config.limits.max_body_bytes, reflection: config.reflection }
+    grpc::Settings {
+        max_message_bytes: config.limits.max_body_bytes,
+        reflection: config.reflection,
+        jwks_max_age: config.jwks_max_age,
+    }
 }
 
 /// Keys that cannot be used are named, and the others are used.
@@ -379,6 +383,7 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
         shutdown.draining().await;
         readiness.set(false);
         health.set_serving(false).await;
+        health.end_streams();
     };
     tokio::join!(
         leave,

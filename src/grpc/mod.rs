@@ -4,6 +4,7 @@
 //!
 //! - [`pb`]: the generated code
 //! - `token_service`: mintage.token.v1.TokenService
+//! - `key_service`: mintage.token.v1.KeyService; `watch`: its streams
 //! - `client_service`: mintage.admin.v1.ClientService
 //! - [`ClientMessages`]: the same without asking who calls
 //! - `admin_auth`: who may call the admin services
@@ -21,15 +22,18 @@ mod client_messages;
 mod client_service;
 mod error;
 mod json;
+mod key_service;
 mod redact;
 mod token_service;
 mod unary;
+mod watch;
 
 use std::{
     future::Future,
     pin::pin,
     sync::Arc,
     task::{Context, Waker},
+    time::Duration,
 };
 
 use axum::Router;
@@ -66,6 +70,8 @@ pub struct Settings {
     pub max_message_bytes: usize,
     /// Whether reflection tells strangers the schema.
     pub reflection: bool,
+    /// How long a key set may be cached.
+    pub jwks_max_age: Duration,
 }
 
 /// Every gRPC service of the public port, and the handle that says whether it is serving.
@@ -80,11 +86,16 @@ pub fn routes(
     let service = pb::token::token_service_server::TokenServiceServer::new(service)
         .max_decoding_message_size(settings.max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip);
+    let ending = tokio::sync::watch::Sender::new(false);
+    let keys = key_service::KeyService::new(Arc::clone(server), settings.jwks_max_age, ending.subscribe());
+    let keys = pb::token::key_service_server::KeyServiceServer::new(keys)
+        .max_decoding_message_size(settings.max_message_bytes)
+        .accept_compressed(CompressionEncoding::Gzip);
     let (reporter, health) = tonic_health::server::health_reporter();
-    let reporter = Health(reporter);
+    let reporter = Health { reporter, ending };
     reporter.start_as_not_serving();
     let mut routes = Routes::builder();
-    routes.add_service(unary::Unary(service)).add_service(health);
+    routes.add_service(unary::Unary(service)).add_service(unary::Unary(keys)).add_service(health);
     if settings.reflection {
         let builder = || {
             tonic_reflection::server::Builder::configure()
@@ -132,7 +143,10 @@ pub fn admin_routes(
 
 /// Tells health clients (grpc.health.v1) whether the token service is serving. It starts as "not serving".
 #[derive(Clone, Debug)]
-pub struct Health(HealthReporter);
+pub struct Health {
+    reporter: HealthReporter,
+    ending: tokio::sync::watch::Sender<bool>,
+}
 
 impl Health {
     /// tonic-health lets the whole server start as serving. The table of statuses is not shared yet, so that the lock
@@ -142,15 +156,22 @@ impl Health {
         let _ = set.poll(&mut Context::from_waker(Waker::noop()));
     }
 
-    /// Sets the status of the whole server and of the token service.
+    /// Ends every stream of the key service: they would hold up the end of the server.
+    pub fn end_streams(&self) {
+        self.ending.send_replace(true);
+    }
+
+    /// Sets the status of the whole server and of its services.
     pub async fn set_serving(&self, serving: bool) {
         let status = if serving {
             tonic_health::ServingStatus::Serving
         } else {
             tonic_health::ServingStatus::NotServing
         };
-        for service in ["", pb::token::token_service_server::SERVICE_NAME] {
-            self.0.set_service_status(service, status).await;
+        let services =
+            ["", pb::token::token_service_server::SERVICE_NAME, pb::token::key_service_server::SERVICE_NAME];
+        for service in services {
+            self.reporter.set_service_status(service, status).await;
         }
     }
 }

@@ -63,6 +63,16 @@ impl Jwk {
     pub fn kid(&self) -> &str {
         &self.kid
     }
+
+    /// The name of the only algorithm it is for.
+    pub fn alg(&self) -> &'static str {
+        self.alg
+    }
+
+    /// The members of its type.
+    pub fn parameters(&self) -> &PublicParameters {
+        &self.parameters
+    }
 }
 
 /// The RFC 7638 §3 thumbprint with SHA-256: the required members in lexicographic order, nothing else.

@@ -70,7 +70,7 @@ pub struct AuthorizationServer {
     pub(super) keys: Arc<Keys>,
     pub(super) revocations: Arc<Revocations>,
     pub(super) revocation_store: Option<Arc<dyn RevocationStore>>,
-    freshness: Arc<Freshness>,
+    pub(super) freshness: Arc<Freshness>,
     metadata: Metadata,
 }
 

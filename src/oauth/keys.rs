@@ -26,8 +26,6 @@ use crate::{
 pub struct Keys {
     ring: ArcSwap<KeyRing>,
     source: Mutex<Source>,
-    /// Held while records are read and taken over, so that none is replaced by what was read before it.
-    reading: tokio::sync::Mutex<()>,
     /// Follows the ring, and tells when another set is published.
     published: watch::Sender<Arc<KeyRing>>,
     configured: Vec<ManagedKey>,
@@ -41,6 +39,8 @@ struct Source {
     stored: Vec<ManagedKey>,
     /// Opened once, since parsing a private key costs as much as a signature.
     opened: HashMap<String, Arc<SigningKey>>,
+    /// How often records were taken over.
+    installed: u64,
 }
 
 /// A key of the store cannot be used.
@@ -128,7 +128,6 @@ impl Keys {
         Ok(Self {
             ring: ArcSwap::new(Arc::clone(&ring)),
             source: Mutex::default(),
-            reading: tokio::sync::Mutex::default(),
             published: watch::Sender::new(ring),
             configured: seen,
             master,
@@ -161,9 +160,15 @@ impl Keys {
     /// # Errors
     /// [`StoreError`]; the keys stay as they were.
     pub async fn reload(&self, store: &dyn KeyStore, now: Timestamp) -> Result<Vec<UnusableKey>, StoreError> {
-        let _reading = self.reading.lock().await;
-        let records = store.list().await?;
-        Ok(self.install(&records, now).err().map(|UnusableKeys(keys)| keys).unwrap_or_default())
+        loop {
+            let before = self.lock().installed;
+            let records = store.list().await?;
+            let mut source = self.lock();
+            // What somebody else took over meanwhile may be newer.
+            if source.installed == before {
+                return Ok(self.take_over(&mut source, &records, now));
+            }
+        }
     }
 
     /// Takes over every record of the store.
@@ -171,7 +176,11 @@ impl Keys {
     /// # Errors
     /// [`UnusableKeys`] names keys that could not be opened; the others are in use all the same.
     pub fn install(&self, records: &[KeyRecord], now: Timestamp) -> Result<(), UnusableKeys> {
-        let mut source = self.lock();
+        let unusable = self.take_over(&mut self.lock(), records, now);
+        if unusable.is_empty() { Ok(()) } else { Err(UnusableKeys(unusable)) }
+    }
+
+    fn take_over(&self, source: &mut Source, records: &[KeyRecord], now: Timestamp) -> Vec<UnusableKey> {
         let mut opened = HashMap::new();
         let mut unusable = Vec::new();
         let mut stored = Vec::with_capacity(records.len());
@@ -192,9 +201,9 @@ impl Keys {
             }
             stored.push(ManagedKey { alg: record.alg, key, instants: Some(instants(record)) });
         }
-        *source = Source { stored, opened };
-        self.rebuild(&source, now);
-        if unusable.is_empty() { Ok(()) } else { Err(UnusableKeys(unusable)) }
+        *source = Source { stored, opened, installed: source.installed + 1 };
+        self.rebuild(source, now);
+        unusable
     }
 
     /// Replaces the ring when an instant of a key's life has come. Returns whether it did.

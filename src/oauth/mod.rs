@@ -35,6 +35,7 @@ pub mod scope;
 pub mod store;
 pub mod throttle;
 pub mod userinfo;
+pub mod watch;
 
 pub use authorization_server::{AuthorizationServer, Policy};
 pub use error::Error;

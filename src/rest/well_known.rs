@@ -1,8 +1,9 @@
 //! The documents that tell clients how to use this server: metadata (RFC 8414, OpenID Connect Discovery 1.0) and keys
-//! (RFC 7517). Each is rendered once and then served as bytes.
+//! (RFC 7517). Each is rendered once, the keys again when they change, and served as bytes.
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest;
 use axum::{
     body::Bytes,
@@ -10,10 +11,15 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
 
-use super::{error, facts::Facts};
-use crate::{jose::base64url, oauth::AuthorizationServer};
+use super::{
+    error::{self, Challenge, Refusal},
+    facts::Facts,
+};
+use crate::{
+    jose::{KeyRing, base64url},
+    oauth::{AuthorizationServer, Error, Keys},
+};
 
 /// How long metadata may be cached.
 const METADATA_MAX_AGE: Duration = Duration::from_secs(300);
@@ -25,12 +31,24 @@ pub(super) struct Documents {
     pub(super) jwks: Document,
 }
 
-/// One document, ready to be sent.
+/// One document.
 #[derive(Clone, Debug)]
-pub(super) struct Document(Arc<Rendered>);
+pub(super) enum Document {
+    Fixed(Arc<Rendered>),
+    KeySet(Arc<KeySet>),
+}
 
+/// The key set, rendered for the ring of keys that counts.
 #[derive(Debug)]
-struct Rendered {
+pub(super) struct KeySet {
+    keys: Arc<Keys>,
+    max_age: Duration,
+    rendered: ArcSwapOption<(Arc<KeyRing>, Arc<Rendered>)>,
+}
+
+/// A document as it is sent.
+#[derive(Debug)]
+pub(super) struct Rendered {
     endpoint: &'static str,
     body: Bytes,
     etag: HeaderValue,
@@ -44,41 +62,65 @@ impl Documents {
     ) -> Result<Self, serde_json::Error> {
         let metadata = server.metadata();
         Ok(Self {
-            openid_configuration: Document::new(
-                "metadata",
-                serde_json::to_vec_pretty(metadata)?,
-                METADATA_MAX_AGE,
-            ),
-            oauth_authorization_server: Document::new("metadata", to_vec(metadata)?, METADATA_MAX_AGE),
-            jwks: Document::new("jwks", to_vec(&server.jwks())?, jwks_max_age),
+            openid_configuration: Document::fixed(serde_json::to_vec_pretty(metadata)?),
+            oauth_authorization_server: Document::fixed(serde_json::to_vec(metadata)?),
+            jwks: Document::KeySet(Arc::new(KeySet {
+                keys: Arc::clone(server.keys()),
+                max_age: jwks_max_age,
+                rendered: ArcSwapOption::empty(),
+            })),
         })
     }
 }
 
-fn to_vec(document: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::to_vec(document)
+impl Document {
+    fn fixed(body: Vec<u8>) -> Self {
+        Self::Fixed(Arc::new(Rendered::new("metadata", body, METADATA_MAX_AGE)))
+    }
+
+    fn current(&self) -> Result<Arc<Rendered>, serde_json::Error> {
+        match self {
+            Self::Fixed(document) => Ok(Arc::clone(document)),
+            Self::KeySet(keys) => keys.current(),
+        }
+    }
 }
 
-impl Document {
+impl KeySet {
+    fn current(&self) -> Result<Arc<Rendered>, serde_json::Error> {
+        let ring = self.keys.current();
+        if let Some(last) = self.rendered.load().as_deref().filter(|last| Arc::ptr_eq(&last.0, &ring)) {
+            return Ok(Arc::clone(&last.1));
+        }
+        let document = Arc::new(Rendered::new("jwks", serde_json::to_vec(ring.published())?, self.max_age));
+        self.rendered.store(Some(Arc::new((Arc::clone(&ring), Arc::clone(&document)))));
+        Ok(document)
+    }
+}
+
+impl Rendered {
     fn new(endpoint: &'static str, body: Vec<u8>, max_age: Duration) -> Self {
         let hash = base64url(&digest::digest(&digest::SHA256, &body).as_ref()[..16]);
         let text =
             |text: String| HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("no-cache"));
-        Self(Arc::new(Rendered {
+        Self {
             endpoint,
             body: body.into(),
             etag: text(format!("\"{hash}\"")),
             cache_control: text(format!("public, max-age={}", max_age.as_secs())),
-        }))
+        }
     }
 }
 
 /// Serves a document, or 304 to a client that has it (RFC 9110 §13.1.2).
-pub(super) async fn serve(
-    State(Document(document)): State<Document>,
-    facts: Facts,
-    headers: HeaderMap,
-) -> Response {
+pub(super) async fn serve(State(document): State<Document>, facts: Facts, headers: HeaderMap) -> Response {
+    let document = match document.current() {
+        Ok(document) => document,
+        Err(error) => {
+            let refusal = Refusal::from(Error::ServerError(error.to_string()));
+            return refusal.respond(Challenge::Client, &facts.record);
+        }
+    };
     facts.record.set_endpoint(document.endpoint);
     let caching =
         [(header::ETAG, document.etag.clone()), (header::CACHE_CONTROL, document.cache_control.clone())];

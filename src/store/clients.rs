@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     Store, changes,
-    value::{Outcome, Row, Step, Value},
+    value::{Outcome, Row, Step, Value, rows},
 };
 use crate::oauth::{
     client::ClientId,
@@ -15,8 +15,10 @@ use crate::oauth::{
 const COLUMNS: &str = "client_id, enabled, document, revision, created_at, updated_at";
 const GET: &str =
     "SELECT client_id, enabled, document, revision, created_at, updated_at FROM clients WHERE client_id = $1";
-pub(super) const INSERT: &str = "INSERT INTO clients (client_id, enabled, document, revision, created_at, updated_at, request_id) \
-                                 VALUES ($1, $2, $3, $4, $5, $6, $7)";
+pub(super) const INSERT_ROWS: &str =
+    "INSERT INTO clients (client_id, enabled, document, revision, created_at, updated_at, request_id)";
+/// The number of columns of [`INSERT_ROWS`].
+pub(super) const WIDTH: usize = 7;
 const UPDATE: &str = "UPDATE clients SET enabled = $2, document = $3, revision = $4, created_at = $5, updated_at = $6 \
                       WHERE client_id = $1 AND revision = $4 - 1";
 const DELETE: &str = "DELETE FROM clients WHERE client_id = $1";
@@ -42,7 +44,7 @@ impl ClientStore for Store {
     async fn create(&self, client: &ClientRecord, request_id: Option<&str>) -> Result<Sequence, StoreError> {
         let steps = vec![
             changes::next(),
-            Step::must(INSERT, values(client, request_id)),
+            Step::must(format!("{INSERT_ROWS} {}", rows(1, WIDTH)), values(client, request_id)),
             changes::add(changes::CLIENT, client.client_id.as_str()),
         ];
         changes::sequence(self.write(steps).await?)?.map_err(|_| StoreError::Conflict)
@@ -180,13 +182,11 @@ pub(super) fn read_client_id(row: &mut Row) -> Result<ClientId, StoreError> {
 }
 
 fn record(uses: &[((&str, &str), u64)]) -> Step {
-    let rows: Vec<_> =
-        (0..uses.len()).map(|at| format!("(${}, ${}, ${})", at * 3 + 1, at * 3 + 2, at * 3 + 3)).collect();
     let sql = format!(
-        "INSERT INTO secret_uses (client_id, secret_id, used_at) VALUES {} \
+        "INSERT INTO secret_uses (client_id, secret_id, used_at) {} \
          ON CONFLICT (client_id, secret_id) DO UPDATE SET used_at = excluded.used_at \
          WHERE excluded.used_at > secret_uses.used_at",
-        rows.join(", ")
+        rows(uses.len(), 3)
     );
     let values = uses.iter().flat_map(|((client_id, secret_id), used_at)| {
         [Value::from(*client_id), Value::from(*secret_id), Value::from(*used_at)]

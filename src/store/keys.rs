@@ -31,7 +31,7 @@ impl KeyStore for Store {
         // Each has a sequence of its own.
         for revocation in revocations {
             steps.push(changes::next());
-            steps.push(Step { must_change: false, ..revocations::keep(revocation) });
+            steps.push(Step { at_least: 0, ..revocations::keep(revocation) });
             steps.push(changes::add(changes::REVOCATION, ""));
         }
         match Store::write(self, steps).await? {

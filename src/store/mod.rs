@@ -42,7 +42,7 @@ use self::{
 pub use self::{
     location::{InvalidLocation, Location},
     migrations::{LATEST, Schema},
-    transfer::{BackupError, Import},
+    transfer::BackupError,
 };
 use crate::{
     oauth::store::{StoreError, Stores},
@@ -205,7 +205,7 @@ impl Store {
             Database::Sqlite(sqlite) => sqlite.write(steps, kind).await,
             Database::Postgres(postgres) => postgres.write(&steps, kind).await,
         }?;
-        if matches!(outcome, Outcome::Done(_)) && kind != Kind::Quiet {
+        if matches!(outcome, Outcome::Done(_)) && kind == Kind::Change {
             self.hint.notify_one();
         }
         Ok(outcome)

@@ -8,7 +8,7 @@ use std::{error::Error as _, fmt, future::Future, pin::pin, time::Duration};
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_postgres::{
     Client, Config, NoTls, Socket,
     error::SqlState,
@@ -31,6 +31,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const LONG_WAIT: Duration = Duration::from_secs(60);
 const LONG_DEADLINE: Duration = Duration::from_secs(600);
 const CONNECTIONS: usize = 8;
+/// Writers wait for each other anyway. They leave connections to those who read: a replica must not fall behind because
+/// others write much.
+const WRITERS: usize = 3;
 /// How often a transaction is begun when others get in its way.
 const ATTEMPTS: u32 = 10;
 
@@ -40,6 +43,7 @@ const GREETING: &str = "SET statement_timeout = 2000; SET idle_in_transaction_se
 
 pub(super) struct Postgres {
     pool: Pool,
+    writers: Semaphore,
     /// Said in each write transaction, so that others need not wait for their next poll.
     notify: bool,
     /// Ends with the last handle.
@@ -86,7 +90,7 @@ impl Postgres {
             }))
             .build()
             .map_err(|error| OpenError::Unusable(error.to_string()))?;
-        Ok(Self { pool, notify: options.notify, _listener: listener })
+        Ok(Self { pool, writers: Semaphore::new(WRITERS), notify: options.notify, _listener: listener })
     }
 
     /// One statement that changes nothing.
@@ -120,7 +124,11 @@ impl Postgres {
     /// A transaction.
     pub(super) async fn write(&self, steps: &[Step], kind: Kind) -> Result<Outcome, StoreError> {
         let deadline = if kind == Kind::Import { LONG_DEADLINE } else { DEADLINE };
-        self.attempt(deadline, async || self.transaction(steps, kind).await).await
+        // Never closed.
+        let turn = timeout(deadline, self.writers.acquire()).await.map_err(|_| no_answer())?;
+        let result = self.attempt(deadline, async || self.transaction(steps, kind).await).await;
+        drop(turn);
+        result
     }
 
     async fn transaction(&self, steps: &[Step], kind: Kind) -> Result<Outcome, Failure> {
@@ -134,7 +142,7 @@ impl Postgres {
         let mut results = Vec::with_capacity(steps.len());
         for (at, step) in steps.iter().enumerate() {
             match lease.run(&step.statement, wait).await {
-                Ok((_, 0)) if step.must_change => {
+                Ok((_, changed)) if changed < step.at_least => {
                     lease.say("ROLLBACK").await?;
                     lease.give_back();
                     return Ok(Outcome::Undone(at));
@@ -149,7 +157,7 @@ impl Postgres {
                 Err(failure) => return Err(failure),
             }
         }
-        let commit = if self.notify && kind != Kind::Quiet { NOTIFY_AND_COMMIT } else { "COMMIT" };
+        let commit = if self.notify && kind == Kind::Change { NOTIFY_AND_COMMIT } else { "COMMIT" };
         // Whether it took place is unknown when this fails, unless the server says that it did not.
         match lease.say(commit).await {
             Ok(()) => lease.give_back(),

@@ -3,7 +3,7 @@
 use super::{
     Store, changes,
     clients::done,
-    value::{Outcome, Row, Step, Value, single_integer},
+    value::{Outcome, Row, Step, Value, rows, single_integer},
 };
 use crate::{
     clock::Timestamp,
@@ -25,7 +25,8 @@ const KEEP: &str = "INSERT INTO revocations (kind, subject, sequence, issued_unt
 const GET: &str = "SELECT sequence, kind, subject, issued_until, revoked_at, expires_at FROM revocations WHERE kind = $1 AND subject = $2";
 pub(super) const LIVE: &str = "SELECT sequence, kind, subject, issued_until, revoked_at, expires_at FROM revocations \
                                WHERE expires_at >= $1 ORDER BY sequence";
-pub(super) const INSERT: &str = "INSERT INTO revocations (sequence, kind, subject, issued_until, revoked_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)";
+const INSERT_ROWS: &str =
+    "INSERT INTO revocations (sequence, kind, subject, issued_until, revoked_at, expires_at)";
 
 /// Purged in portions, so that no transaction takes long.
 const PORTION: u64 = 5000;
@@ -52,12 +53,12 @@ impl RevocationStore for Store {
             changes::add(changes::REVOCATION, ""),
             Step::new(GET, get()),
         ];
-        let rows = match self.write(steps).await? {
+        let found = match self.write(steps).await? {
             Outcome::Done(mut results) => results.pop().unwrap_or_default(),
             // The kept one reaches as far.
             Outcome::Undone(_) => self.read(GET, get()).await?,
         };
-        let row = rows.into_iter().next();
+        let row = found.into_iter().next();
         // It was purged this very moment: nothing is left that it could concern.
         row.map_or(Err(StoreError::NotFound), read_revocation)
     }
@@ -93,20 +94,20 @@ pub(super) fn keep(revocation: &NewRevocation) -> Step {
     )
 }
 
-/// The step that puts a revocation back as it was.
-pub(super) fn restore(revocation: &Revocation) -> Step {
-    let (kind, subject, issued_until) = columns(&revocation.revoked);
-    Step::must(
-        INSERT,
-        vec![
-            revocation.sequence.into(),
+/// The step that puts revocations back as they were.
+pub(super) fn restore(revocations: &[Revocation]) -> Step {
+    let values = revocations.iter().flat_map(|revocation| {
+        let (kind, subject, issued_until) = columns(&revocation.revoked);
+        [
+            Value::from(revocation.sequence),
             kind.into(),
             subject.into(),
             issued_until.into(),
             revocation.revoked_at.into(),
             revocation.expires_at.into(),
-        ],
-    )
+        ]
+    });
+    Step::new(format!("{INSERT_ROWS} {}", rows(revocations.len(), 6)), values.collect())
 }
 
 const TOKEN: &str = "token";

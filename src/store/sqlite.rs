@@ -7,7 +7,7 @@ use std::{
     fs::{self, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
@@ -42,6 +42,7 @@ pub(super) struct Sqlite {
     writer: Worker,
     /// A database in memory has one connection for everything.
     reader: Option<Worker>,
+    path: Option<PathBuf>,
 }
 
 impl Sqlite {
@@ -49,7 +50,7 @@ impl Sqlite {
         let connection =
             Connection::open_in_memory().map_err(|error| OpenError::Unusable(error.to_string()))?;
         set_up(&connection).map_err(|error| OpenError::Unusable(error.to_string()))?;
-        Ok(Self { writer: Worker::start(connection)?, reader: None })
+        Ok(Self { writer: Worker::start(connection)?, reader: None, path: None })
     }
 
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
@@ -63,7 +64,11 @@ impl Sqlite {
         let writer = connect(path).map_err(unusable)?;
         let reader = connect(path).map_err(unusable)?;
         reader.pragma_update(None, "query_only", true).map_err(unusable)?;
-        Ok(Self { writer: Worker::start(writer)?, reader: Some(Worker::start(reader)?) })
+        Ok(Self {
+            writer: Worker::start(writer)?,
+            reader: Some(Worker::start(reader)?),
+            path: Some(path.to_owned()),
+        })
     }
 
     fn reader(&self) -> &Worker {
@@ -110,12 +115,16 @@ impl Sqlite {
             .await
     }
 
-    /// Something else, on the connection that reads.
-    pub(super) async fn with_reader<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut Connection) -> Result<T, rusqlite::Error> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.reader().run(LONG_DEADLINE, |connection| job(connection).map_err(refusal)).await
+    /// Copies the database to an existing, empty file. Nobody waits for it: it has a connection of its own.
+    pub(super) async fn copy(&self, to: String) -> Result<(), StoreError> {
+        let copy = move |connection: &Connection| {
+            connection.execute("VACUUM INTO ?1", [&to]).map_err(refusal).map(drop)
+        };
+        let Some(path) = self.path.clone() else {
+            return self.writer.run(LONG_DEADLINE, move |connection| copy(connection)).await;
+        };
+        let task = tokio::task::spawn_blocking(move || copy(&connect(&path).map_err(refusal)?));
+        task.await.unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string())))
     }
 
     /// Something else, on the connection that writes.
@@ -232,7 +241,7 @@ fn transaction(connection: &mut Connection, steps: &[Step]) -> Result<Outcome, r
     let mut results = Vec::with_capacity(steps.len());
     for (at, step) in steps.iter().enumerate() {
         let (rows, changed) = run(&transaction, &step.statement)?;
-        if step.must_change && changed == 0 {
+        if changed < step.at_least {
             return Ok(Outcome::Undone(at));
         }
         results.push(rows);
@@ -308,13 +317,7 @@ fn refusal(error: rusqlite::Error) -> StoreError {
     }
 }
 
-/// Copies the database of a connection to a new file, readable by its owner alone, which is durable at the end.
-pub(super) fn copy(connection: &Connection, to: &str) -> Result<(), rusqlite::Error> {
-    connection.execute("VACUUM INTO ?1", [to])?;
-    Ok(())
-}
-
-/// Makes a new file for [`copy`]; an existing one is never touched.
+/// Makes a new file for [`Sqlite::copy`], readable by its owner alone; an existing one is never touched.
 pub(super) fn create_for_copy(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop)
 }

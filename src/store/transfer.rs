@@ -6,10 +6,10 @@ use super::{
     Database, Store, clients, keys,
     migrations::new_incarnation,
     revocations,
-    sqlite::{copy, create_for_copy, finish_copy},
-    value::{Kind, Outcome, Step},
+    sqlite::{create_for_copy, finish_copy},
+    value::{Kind, Outcome, Step, rows},
 };
-use crate::oauth::store::{ClientRecord, ClientStore, KeyRecord, Revocation, StoreError, TransferStore};
+use crate::oauth::store::{ClientRecord, KeyRecord, Revocation, StoreError, TransferStore};
 
 /// Another history begins: whoever followed the old one reads everything again.
 const NEW_HISTORY: &str = "UPDATE feed SET incarnation = $1, \
@@ -31,19 +31,6 @@ pub enum BackupError {
     Store(#[from] StoreError),
 }
 
-/// What [`Store::import`] adds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Import {
-    /// Clients.
-    pub clients: Vec<ClientRecord>,
-    /// Signing keys.
-    pub keys: Vec<KeyRecord>,
-    /// Sealed values with their names.
-    pub values: Vec<(String, Vec<u8>)>,
-    /// Revocations.
-    pub revocations: Vec<Revocation>,
-}
-
 impl Store {
     /// Copies an SQLite database, while it is in use, to a file that does not exist yet. The copy names its history anew,
     /// so that whoever followed the original reads everything again once the copy takes its place.
@@ -62,7 +49,7 @@ impl Store {
             }
             _ => in_words(format!("cannot be created ({error})")),
         })?;
-        let result = match sqlite.with_reader(move |connection| copy(connection, &text)).await {
+        let result = match sqlite.copy(text).await {
             Ok(()) => finish_copy(path, &incarnation).map_err(in_words),
             Err(error) => Err(error.into()),
         };
@@ -72,51 +59,19 @@ impl Store {
         }
         result
     }
-
-    /// Adds records exactly as they are, all or none; a record that exists already is a [`StoreError::Conflict`].
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn import(&self, import: &Import) -> Result<(), StoreError> {
-        let incarnation = new_incarnation(&*self.random)?;
-        let latest = import.revocations.iter().map(|revocation| revocation.sequence).max().unwrap_or(0);
-        let mut steps = vec![
-            Step::must(NEW_HISTORY, vec![incarnation.as_str().into(), latest.into()]),
-            Step::new(FORGET, Vec::new()),
-        ];
-        steps.extend(
-            import.clients.iter().map(|client| Step::must(clients::INSERT, clients::values(client, None))),
-        );
-        steps.extend(import.keys.iter().map(|key| Step::must(keys::INSERT, keys::values(key))));
-        steps.extend(import.values.iter().map(|(name, sealed)| {
-            Step::must(keys::INSERT_VALUE, vec![name.as_str().into(), sealed.as_slice().into()])
-        }));
-        steps.extend(import.revocations.iter().map(revocations::restore));
-        match self.transaction(steps, Kind::Import).await? {
-            Outcome::Done(_) => Ok(()),
-            Outcome::Undone(_) => Err(StoreError::Conflict),
-        }
-    }
 }
 
 #[async_trait::async_trait]
 impl TransferStore for Store {
     async fn import_clients(&self, clients: &[ClientRecord]) -> Result<(), StoreError> {
-        let import = |clients: &[ClientRecord]| Import { clients: clients.to_vec(), ..Import::default() };
-        match self.import(&import(clients)).await {
-            Err(StoreError::Conflict) => {}
-            result => return result,
+        let steps: Vec<_> = clients.chunks(ROWS).map(add_or_find).collect();
+        if steps.is_empty() {
+            return Ok(());
         }
-        // An earlier attempt got somewhere.
-        let mut missing = Vec::new();
-        for client in clients {
-            match self.get(&client.client_id).await? {
-                None => missing.push(client.clone()),
-                Some(kept) if kept == *client => {}
-                Some(_) => return Err(StoreError::Conflict),
-            }
+        match self.transaction(steps, Kind::Import).await? {
+            Outcome::Done(_) => Ok(()),
+            Outcome::Undone(_) => Err(StoreError::Conflict),
         }
-        self.import(&import(&missing)).await
     }
 
     async fn finish_import(
@@ -125,7 +80,40 @@ impl TransferStore for Store {
         values: &[(String, Vec<u8>)],
         revocations: &[Revocation],
     ) -> Result<(), StoreError> {
-        let (keys, values, revocations) = (keys.to_vec(), values.to_vec(), revocations.to_vec());
-        self.import(&Import { keys, values, revocations, ..Import::default() }).await
+        let incarnation = new_incarnation(&*self.random)?;
+        let latest = revocations.iter().map(|revocation| revocation.sequence).max().unwrap_or(0);
+        let mut steps = vec![
+            Step::must(NEW_HISTORY, vec![incarnation.as_str().into(), latest.into()]),
+            Step::new(FORGET, Vec::new()),
+        ];
+        steps.extend(keys.iter().map(|key| Step::must(keys::INSERT, keys::values(key))));
+        steps.extend(values.iter().map(|(name, sealed)| {
+            Step::must(keys::INSERT_VALUE, vec![name.as_str().into(), sealed.as_slice().into()])
+        }));
+        steps.extend(revocations.chunks(ROWS).map(revocations::restore));
+        match self.transaction(steps, Kind::Import).await? {
+            Outcome::Done(_) => {
+                self.hint.notify_one();
+                Ok(())
+            }
+            Outcome::Undone(_) => Err(StoreError::Conflict),
+        }
     }
+}
+
+/// Rows of one statement; PostgreSQL counts its values with 16 bits.
+const ROWS: usize = 1000;
+
+/// Adds clients. One that is there already counts only when it is the same.
+fn add_or_find(clients: &[ClientRecord]) -> Step {
+    let sql = format!(
+        "{} {} ON CONFLICT (client_id) DO UPDATE SET client_id = excluded.client_id \
+         WHERE clients.enabled = excluded.enabled AND clients.document = excluded.document \
+         AND clients.revision = excluded.revision AND clients.created_at = excluded.created_at \
+         AND clients.updated_at = excluded.updated_at",
+        clients::INSERT_ROWS,
+        rows(clients.len(), clients::WIDTH)
+    );
+    let values = clients.iter().flat_map(|client| clients::values(client, None)).collect();
+    Step { at_least: clients.len() as u64, ..Step::new(sql, values) }
 }

@@ -76,19 +76,19 @@ impl Statement {
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) statement: Statement,
-    /// When it changes no row, the whole transaction is undone.
-    pub(super) must_change: bool,
+    /// When it changes fewer rows, the whole transaction is undone.
+    pub(super) at_least: u64,
 }
 
 impl Step {
     /// A step that may change nothing.
     pub(super) fn new(sql: impl Into<Cow<'static, str>>, values: Vec<Value>) -> Self {
-        Self { statement: Statement::new(sql, values), must_change: false }
+        Self { statement: Statement::new(sql, values), at_least: 0 }
     }
 
     /// A step without which the others must not happen either.
     pub(super) fn must(sql: impl Into<Cow<'static, str>>, values: Vec<Value>) -> Self {
-        Self { must_change: true, ..Self::new(sql, values) }
+        Self { at_least: 1, ..Self::new(sql, values) }
     }
 }
 
@@ -99,7 +99,7 @@ pub(super) enum Kind {
     Change,
     /// Nobody need learn of it.
     Quiet,
-    /// A change that may take long.
+    /// Nobody need learn of it, and it may take long.
     Import,
 }
 
@@ -108,7 +108,7 @@ pub(super) enum Kind {
 pub(super) enum Outcome {
     /// It is durable. What each step returned.
     Done(Vec<Vec<Row>>),
-    /// It was undone, because this step changed nothing.
+    /// It was undone, because this step changed too few rows.
     Undone(usize),
 }
 
@@ -168,6 +168,15 @@ impl Row {
 
 fn unreadable() -> StoreError {
     StoreError::Corrupt("a column has another type, or a value it cannot have".to_owned())
+}
+
+/// `VALUES ($1, $2), ($3, $4)` for rows of a width.
+pub(super) fn rows(count: usize, width: usize) -> String {
+    let row = |at: usize| {
+        let columns: Vec<_> = (1..=width).map(|column| format!("${}", at * width + column)).collect();
+        format!("({})", columns.join(", "))
+    };
+    format!("VALUES {}", (0..count).map(row).collect::<Vec<_>>().join(", "))
 }
 
 /// The one value of the one row, such as a count or a sequence.

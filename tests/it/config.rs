@@ -304,7 +304,7 @@ nested = { b = [true, { c = "é" }], a = 1e2 }
 fn all_errors_of_a_file_come_at_once_with_their_lines() {
     let text = r#"isuer = "x"
 listen = "nonsense"
-database_url = "sqlite://x"
+replay = "local"
 
 [[clients]]
 client_id = "one"
@@ -342,7 +342,7 @@ client_secret_hash = "x"
         [
             "m.toml:1: isuer",
             "m.toml:2: listen",
-            "m.toml:3: database_url",
+            "m.toml:3: replay",
             "m.toml:8: clients[0].scope",
             "m.toml:9: clients[0].claims.since",
             "m.toml:12: clients[1].client_id",
@@ -412,7 +412,7 @@ fn no_secret_is_printed() {
     assert!(!format!("{config:?}").contains("canary"));
     let shown: Vec<_> =
         config.settings().iter().filter(|s| s.setting.secret).map(|s| s.value.as_deref()).collect();
-    assert_eq!(shown, [Some("***")]);
+    assert_eq!(shown, [Some("***"), None]); // jwt_secret, master_key
 
     let broken = format!(
         "jwt_secret = \"canary\"\n[[clients]]\nclient_id = \"a\"\nclient_secret = \"{CANARY}é\"\nclient_secret_hash = \"{CANARY}\"\n\

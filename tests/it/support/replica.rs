@@ -316,7 +316,11 @@ impl Cluster {
 
         let settings = rest::Settings { max_body_bytes: 65536, jwks_max_age: Duration::from_secs(300) };
         let rest = rest::routes(&server, &Readiness::default(), &settings).unwrap();
-        let settings = grpc::Settings { max_message_bytes: 65536, reflection: false };
+        let settings = grpc::Settings {
+            max_message_bytes: 65536,
+            reflection: false,
+            jwks_max_age: std::time::Duration::from_secs(300),
+        };
         let (grpc, _health) = grpc::routes(&server, settings).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

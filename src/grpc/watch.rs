@@ -1,0 +1,205 @@
+//! Streams of responses: how many there may be, and how each of them ends.
+//!
+//! A stream is a task that makes one message at a time. It waits for the caller to take it, up to a bound, and so buffers
+//! next to nothing.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    time::timeout,
+};
+use tokio_stream::Stream;
+use tonic::{Code, Status};
+
+use crate::oauth::Error;
+
+/// How long a caller may leave a message untaken.
+const SLOW_READER: Duration = Duration::from_secs(10);
+
+/// When a caller who found every place taken should come back.
+const FULL_RETRY: Duration = Duration::from_secs(5);
+
+/// The places of one method, and word of the end.
+#[derive(Clone, Debug)]
+pub(super) struct Streams {
+    places: Arc<Semaphore>,
+    ending: watch::Receiver<bool>,
+}
+
+impl Streams {
+    /// So many streams at once, until `ending` says true.
+    pub(super) fn new(count: usize, ending: watch::Receiver<bool>) -> Self {
+        Self { places: Arc::new(Semaphore::new(count)), ending }
+    }
+
+    /// A place for a stream.
+    ///
+    /// # Errors
+    /// [`Error::Busy`].
+    pub(super) fn place(&self) -> Result<Place, Error> {
+        match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(permit) => Ok(Place { _permit: permit, ending: self.ending.clone() }),
+            Err(_) => Err(Error::Busy { retry_after: FULL_RETRY }),
+        }
+    }
+}
+
+/// A place for one stream.
+#[derive(Debug)]
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    ending: watch::Receiver<bool>,
+}
+
+impl Place {
+    /// Runs what makes the messages of a stream: until it says why it ends, the caller is gone or too slow, or the server
+    /// shuts down.
+    pub(super) fn run<T, F, Fut>(mut self, make: F) -> Messages<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Outlet<T>) -> Fut + Send + 'static,
+        Fut: Future<Output = Ended> + Send + 'static,
+    {
+        let (sender, messages) = mpsc::channel(1);
+        let (tell, end) = oneshot::channel();
+        let gone = sender.clone();
+        tokio::spawn(async move {
+            let ended = tokio::select! {
+                ended = make(Outlet(sender)) => ended,
+                () = gone.closed() => Ended::CallerGone,
+                Ok(_) = self.ending.wait_for(|ending| *ending) => Ended::Status(shutting_down()),
+            };
+            if let Ended::Status(status) = ended {
+                let _ = tell.send(status);
+            }
+        });
+        Messages { messages, end: Some(end) }
+    }
+}
+
+/// Why a stream ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// Nobody is left to be told.
+    CallerGone,
+    /// With this status.
+    Status(Status),
+}
+
+/// Where a stream's messages go.
+pub(super) struct Outlet<T>(mpsc::Sender<T>);
+
+impl<T> Outlet<T> {
+    /// Hands a message over.
+    ///
+    /// # Errors
+    /// Why the stream is over: the caller is gone or does not read.
+    pub(super) async fn send(&self, message: T) -> Result<(), Ended> {
+        match timeout(SLOW_READER, self.0.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Ended::CallerGone),
+            Err(_) => Err(Ended::Status(Status::new(
+                Code::Aborted,
+                "the messages of this stream were not read in time; call again",
+            ))),
+        }
+    }
+}
+
+/// The messages of a stream, then its status.
+#[derive(Debug)]
+pub(super) struct Messages<T> {
+    messages: mpsc::Receiver<T>,
+    end: Option<oneshot::Receiver<Status>>,
+}
+
+impl<T> Stream for Messages<T> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(message) = ready!(self.messages.poll_recv(cx)) {
+            return Poll::Ready(Some(Ok(message)));
+        }
+        let Some(end) = self.end.as_mut() else { return Poll::Ready(None) };
+        let status = ready!(Pin::new(end).poll(cx)).ok();
+        self.end = None;
+        Poll::Ready(status.map(Err))
+    }
+}
+
+fn shutting_down() -> Status {
+    Status::unavailable("the server is shutting down; call again")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::StreamExt;
+
+    use super::*;
+
+    fn streams(count: usize) -> (Streams, watch::Sender<bool>) {
+        let (sender, ending) = watch::channel(false);
+        (Streams::new(count, ending), sender)
+    }
+
+    async fn numbers(outlet: Outlet<u32>) -> Ended {
+        for number in 0.. {
+            if let Err(ended) = outlet.send(number).await {
+                return ended;
+            }
+        }
+        Ended::CallerGone
+    }
+
+    #[tokio::test]
+    async fn places_are_bounded_and_given_back() {
+        let (streams, _sender) = streams(1);
+        let mut messages = streams.place().unwrap().run(numbers);
+        assert_eq!(messages.next().await.unwrap().unwrap(), 0);
+        assert!(matches!(streams.place(), Err(Error::Busy { .. })));
+        drop(messages);
+        while streams.place().is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_is_dropped() {
+        let (streams, _sender) = streams(1);
+        let mut messages = streams.place().unwrap().run(numbers);
+        tokio::time::sleep(SLOW_READER * 2).await;
+        assert!(streams.place().is_ok(), "the place is free before the caller notices");
+        assert_eq!(messages.next().await.unwrap().unwrap(), 0);
+        assert_eq!(messages.next().await.unwrap().unwrap_err().code(), Code::Aborted);
+        assert!(messages.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn streams_end_with_the_server() {
+        let (streams, sender) = streams(2);
+        let silent = || streams.place().unwrap().run(|_: Outlet<u32>| std::future::pending::<Ended>());
+        let before = silent();
+        sender.send_replace(true);
+        for mut messages in [before, silent()] {
+            assert_eq!(messages.next().await.unwrap().unwrap_err().code(), Code::Unavailable);
+            assert!(messages.next().await.is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_status() {
+        let (streams, _sender) = streams(1);
+        let mut messages = streams
+            .place()
+            .unwrap()
+            .run(|_: Outlet<u32>| async { Ended::Status(Status::permission_denied("no longer")) });
+        assert_eq!(messages.next().await.unwrap().unwrap_err().code(), Code::PermissionDenied);
+    }
+}
