@@ -165,8 +165,11 @@ impl AdminServer {
         replica.load().await.unwrap();
 
         let settings = rest::Settings { max_body_bytes: 65536, jwks_max_age: Duration::from_secs(300) };
-        let jwks_max_age = Duration::from_secs(300);
-        let grpc_settings = grpc::Settings { max_message_bytes: 65536, reflection: true, jwks_max_age };
+        let grpc_settings = grpc::Settings {
+            max_message_bytes: 65536,
+            reflection: true,
+            jwks_max_age: std::time::Duration::from_secs(300),
+        };
         let readiness = Readiness::default();
         let public_rest = rest::routes(&authorization, &readiness, &settings)
             .unwrap()
