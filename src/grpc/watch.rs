@@ -30,13 +30,14 @@ const FULL_RETRY: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct Streams {
     places: Arc<Semaphore>,
+    patience: Duration,
     ending: watch::Receiver<bool>,
 }
 
 impl Streams {
     /// So many streams at once, until `ending` says true.
     pub(super) fn new(count: usize, ending: watch::Receiver<bool>) -> Self {
-        Self { places: Arc::new(Semaphore::new(count)), ending }
+        Self { places: Arc::new(Semaphore::new(count)), patience: SLOW_READER, ending }
     }
 
     /// A place for a stream.
@@ -45,7 +46,7 @@ impl Streams {
     /// [`Error::Busy`].
     pub(super) fn place(&self) -> Result<Place, Error> {
         match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(permit) => Ok(Place { _permit: permit, ending: self.ending.clone() }),
+            Ok(permit) => Ok(Place { permit, patience: self.patience, ending: self.ending.clone() }),
             Err(_) => Err(Error::Busy { retry_after: FULL_RETRY }),
         }
     }
@@ -54,27 +55,30 @@ impl Streams {
 /// A place for one stream.
 #[derive(Debug)]
 pub(super) struct Place {
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
+    patience: Duration,
     ending: watch::Receiver<bool>,
 }
 
 impl Place {
     /// Runs what makes the messages of a stream: until it says why it ends, the caller is gone or too slow, or the server
     /// shuts down.
-    pub(super) fn run<T, F, Fut>(mut self, make: F) -> Messages<T>
+    pub(super) fn run<T, F, Fut>(self, make: F) -> Messages<T>
     where
         T: Send + 'static,
         F: FnOnce(Outlet<T>) -> Fut + Send + 'static,
         Fut: Future<Output = Ended> + Send + 'static,
     {
+        let Self { permit, patience, mut ending } = self;
         let (sender, messages) = mpsc::channel(1);
         let (tell, end) = oneshot::channel();
         let gone = sender.clone();
         tokio::spawn(async move {
+            let _permit = permit;
             let ended = tokio::select! {
-                ended = make(Outlet(sender)) => ended,
+                ended = make(Outlet { sender, patience }) => ended,
                 () = gone.closed() => Ended::CallerGone,
-                Ok(_) = self.ending.wait_for(|ending| *ending) => Ended::Status(shutting_down()),
+                Ok(_) = ending.wait_for(|ending| *ending) => Ended::Status(shutting_down()),
             };
             if let Ended::Status(status) = ended {
                 let _ = tell.send(status);
@@ -94,7 +98,10 @@ pub(super) enum Ended {
 }
 
 /// Where a stream's messages go.
-pub(super) struct Outlet<T>(mpsc::Sender<T>);
+pub(super) struct Outlet<T> {
+    sender: mpsc::Sender<T>,
+    patience: Duration,
+}
 
 impl<T> Outlet<T> {
     /// Hands a message over.
@@ -102,7 +109,7 @@ impl<T> Outlet<T> {
     /// # Errors
     /// Why the stream is over: the caller is gone or does not read.
     pub(super) async fn send(&self, message: T) -> Result<(), Ended> {
-        match timeout(SLOW_READER, self.0.send(message)).await {
+        match timeout(self.patience, self.sender.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ended::CallerGone),
             Err(_) => Err(Ended::Status(Status::new(
@@ -170,12 +177,15 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_does_not_read_is_dropped() {
-        let (streams, _sender) = streams(1);
+        let (mut streams, _sender) = streams(1);
+        streams.patience = Duration::from_millis(1);
         let mut messages = streams.place().unwrap().run(numbers);
-        tokio::time::sleep(SLOW_READER * 2).await;
-        assert!(streams.place().is_ok(), "the place is free before the caller notices");
+        // The place is free before the caller notices.
+        while streams.place().is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         assert_eq!(messages.next().await.unwrap().unwrap(), 0);
         assert_eq!(messages.next().await.unwrap().unwrap_err().code(), Code::Aborted);
         assert!(messages.next().await.is_none());

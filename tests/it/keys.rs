@@ -115,7 +115,7 @@ async fn a_kid_is_the_thumbprint_of_its_key() {
 }
 
 /// RFC 7638 §3.2 and RFC 8037 §2: the required members, sorted, without blanks; §3.1: their SHA-256.
-fn thumbprint(key: &Value) -> String {
+pub fn thumbprint(key: &Value) -> String {
     let required = match key["kty"].as_str().unwrap() {
         "RSA" => vec!["e", "kty", "n"],
         "EC" => vec!["crv", "kty", "x", "y"],

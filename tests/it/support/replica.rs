@@ -285,11 +285,11 @@ impl Cluster {
         let clients = Arc::new(ClientDirectory::with_store(Vec::new(), stored));
         let (revocations, uses) = (Arc::default(), Arc::default());
         let policy = Policy {
+            registration: false,
             issuer: Issuer::parse(ISSUER).unwrap(),
             max_lifetime: Duration::from_secs(86400),
             max_revocation_age: Duration::from_secs(30),
             failed_auth_rate: None,
-            registration: false,
         };
         let dependencies = Dependencies {
             clock: Arc::<TestClock>::clone(&clock),
@@ -319,7 +319,7 @@ impl Cluster {
         let settings = grpc::Settings {
             max_message_bytes: 65536,
             reflection: false,
-            jwks_max_age: std::time::Duration::from_secs(300),
+            jwks_max_age: Duration::from_secs(300),
         };
         let (grpc, _health) = grpc::routes(&server, settings).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
