@@ -86,3 +86,34 @@ fn reason(error: &AdminError) -> (Code, &'static str) {
         AdminError::Internal(_) => (Code::Internal, "INTERNAL"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::oauth::store::StoreError;
+
+    #[test]
+    fn a_store_that_is_away_is_unavailable_and_says_when_to_try_again() {
+        let cause = "connection refused by db.internal";
+        let status = status(&StoreError::Unavailable(cause.to_owned()).into());
+        assert_eq!(status.code(), Code::Unavailable);
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "UNAVAILABLE");
+        assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_secs(1)));
+        assert!(!format!("{status:?}").contains("db.internal"));
+    }
+
+    #[test]
+    fn what_is_for_the_log_stays_there() {
+        for error in
+            [AdminError::Internal("canary".to_owned()), StoreError::Corrupt("canary".to_owned()).into()]
+        {
+            let status = status(&error);
+            assert_eq!(status.code(), Code::Internal);
+            assert!(!format!("{status:?}").contains("canary"));
+            assert_eq!(error.log_detail(), Some("canary"));
+        }
+    }
+}
