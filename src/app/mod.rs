@@ -1,12 +1,14 @@
 //! The composition root: a checked configuration becomes a running server.
 //!
 //! - `stores`: the store, and what opens its secrets
+//! - `admin`: the administration of a running server, and of its store
 //! - `keys`: which signing keys are configured
 //! - `start`, `snapshot`: what it knows when it starts, with or without its store
 //! - `follow`: what goes on beside the requests
 //! - `reload`: SIGHUP replaces the configured clients
 //! - `ops`: what the ops listener serves
 
+mod admin;
 mod follow;
 mod keys;
 mod ops;
@@ -27,7 +29,7 @@ use std::{
 use tokio::net::TcpListener;
 
 use crate::{
-    admin::{AdminError, SigningKeyAdmin, signing_keys},
+    admin::{AdminError, ClientAdmin, SigningKeyAdmin, signing_keys},
     clock::{Clock, SystemClock},
     config::{Config, ConfigErrors, LogFormat},
     grpc,
@@ -50,6 +52,7 @@ use crate::{
     store::OpenError,
     telemetry::{self, Metrics, Telemetry, logging::LoggingError},
 };
+pub use admin::{open_clients, open_keys};
 pub use follow::follow;
 use start::Start;
 pub use stores::{OpenedStore, open_store};
@@ -149,6 +152,8 @@ pub struct Core {
     pub server: Arc<AuthorizationServer>,
     /// Its clients, of which a reload replaces the configured ones.
     pub clients: Arc<ClientDirectory>,
+    /// What manages the clients of the store.
+    pub client_admin: Arc<ClientAdmin>,
     /// Its signing keys.
     pub keys: Arc<Keys>,
     /// What rotates them.
@@ -232,6 +237,7 @@ impl Core {
                 .limits
                 .failed_auth_rate
                 .map(|rate| Rate { count: rate.count.get(), period: rate.window }),
+            registration: config.registration,
         };
         let dependencies = Dependencies {
             clock: Arc::clone(&clock),
@@ -245,7 +251,9 @@ impl Core {
             uses,
         };
         let server = Arc::new(AuthorizationServer::new(policy, dependencies));
-        Ok(Self { server, clients, keys, key_admin, replica, store, secrets, clock })
+        let client_admin = admin::client_admin(config, &store.stores, &secrets, &clients, &clock);
+        let client_admin = Arc::new(client_admin);
+        Ok(Self { server, clients, client_admin, keys, key_admin, replica, store, secrets, clock })
     }
 
     /// Reads the configuration again and replaces the configured clients, or leaves them as they are. Returns how many
@@ -275,17 +283,15 @@ impl Core {
         config: &Config,
         readiness: &Readiness,
     ) -> Result<(Routes, grpc::Health), StartError> {
-        let rest = rest::Settings {
+        let settings = rest::Settings {
             max_body_bytes: config.limits.max_body_bytes,
             jwks_max_age: config.jwks_max_age,
         };
-        let rest = rest::routes(&self.server, readiness, &rest)?;
-        let grpc = grpc::Settings {
-            max_message_bytes: config.limits.max_body_bytes,
-            reflection: config.reflection,
-            jwks_max_age: config.jwks_max_age,
-        };
-        let (grpc, health) = grpc::routes(&self.server, grpc)?;
+        let mut rest = rest::routes(&self.server, readiness, &settings)?;
+        if config.registration {
+            rest = rest.merge(rest::registration(&self.server, &self.client_admin, &settings));
+        }
+        let (grpc, health) = grpc::routes(&self.server, grpc_settings(config))?;
         Ok((serve::router(rest, grpc), health))
     }
 }
@@ -293,6 +299,15 @@ impl Core {
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// What every gRPC service of this server is told.
+const fn grpc_settings(config: &Config) -> grpc::Settings {
+    grpc::Settings {
+        max_message_bytes: config.limits.max_body_bytes,
+        reflection: config.reflection,
+        jwks_max_age: config.jwks_max_age,
     }
 }
 
@@ -347,7 +362,8 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
     let telemetry = Telemetry::new(Metrics::new(env!("CARGO_PKG_VERSION"), started));
 
     let (routes, health) = core.routes(&config, &readiness)?;
-    let ops_routes = serve::router(ops::routes(telemetry.metrics().clone(), &readiness), axum::Router::new());
+    let ops_routes =
+        serve::router(ops::routes(telemetry.metrics().clone(), &readiness), core.admin_routes(&config)?);
 
     let public = listen("listen", config.listen).await?;
     let ops = listen_ops(&config).await?;

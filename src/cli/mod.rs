@@ -4,11 +4,13 @@
 //! codes: 0 done, 1 failed, 2 misused.
 
 mod archive;
+mod client;
 mod completions;
 mod config;
 mod healthcheck;
 mod json_text;
 mod jwks;
+mod key;
 mod migrate;
 mod misuse;
 mod output;
@@ -59,6 +61,16 @@ enum Command {
         disable_help_subcommand = true
     )]
     Token(token::Command),
+    /// Register, list, show, change and delete clients
+    #[command(
+        subcommand,
+        after_help = "Example:\n  mintage client create --client-id billing --scope \"read write\"",
+        disable_help_subcommand = true
+    )]
+    Client(client::Command),
+    /// Signing keys and their life
+    #[command(subcommand, after_help = "Example:\n  mintage key list", disable_help_subcommand = true)]
+    Key(key::Command),
     /// Bring the tables of the store up to date
     Migrate(migrate::Arguments),
     /// Write everything the store holds to an encrypted file
@@ -87,6 +99,8 @@ pub fn run(serve: impl FnOnce(Config) -> Result<(), String>) -> ExitCode {
             .map(|()| Report::default()),
         Command::Config(command) => config::run(command),
         Command::Token(command) => token::run(command),
+        Command::Client(command) => client::run(command),
+        Command::Key(command) => key::run(command),
         Command::Migrate(arguments) => migrate::run(arguments),
         Command::Export(arguments) => archive::export(&arguments),
         Command::Import(arguments) => archive::import(&arguments),

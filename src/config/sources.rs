@@ -57,8 +57,11 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment 
     }
 }
 
+/// Where commands that call a running server find their access token. The server has no use for it.
+pub const TOKEN_VARIABLE: &str = "MINTAGE_TOKEN";
+
 fn concerns_the_server(name: &str) -> bool {
-    if name.starts_with("MINTAGE_") {
+    if name.starts_with("MINTAGE_") && name != TOKEN_VARIABLE {
         return !is_service_link(name);
     }
     SETTINGS

@@ -34,7 +34,7 @@ fn code(error: &Error) -> Code {
         | Error::UnsupportedGrantType(_)
         | Error::InvalidScope(_)
         | Error::InvalidTarget(_) => Code::InvalidArgument,
-        Error::UnauthorizedClient(_) => Code::PermissionDenied,
+        Error::UnauthorizedClient(_) | Error::InsufficientScope(_) => Code::PermissionDenied,
         Error::InvalidClient(_) | Error::MissingToken | Error::InvalidToken(_) => Code::Unauthenticated,
         Error::RateLimited { .. } => Code::ResourceExhausted,
         Error::Busy { .. } => Code::ResourceExhausted,

@@ -5,6 +5,10 @@
 //! - [`pb`]: the generated code
 //! - `token_service`: mintage.token.v1.TokenService
 //! - `key_service`: mintage.token.v1.KeyService; `watch`: its streams
+//! - `client_service`: mintage.admin.v1.ClientService
+//! - `signing_key_service`: mintage.admin.v1.SigningKeyService
+//! - [`ClientMessages`]: the same without asking who calls
+//! - `admin_auth`: who may call the admin services
 //! - `client_authentication`: credentials of a call
 //! - `call`: what the connection and the log contribute
 //! - `error`: oauth::Error -> tonic::Status
@@ -12,12 +16,16 @@
 //! - `redact`: Debug without secrets
 //! - `unary`: one message per call
 
+mod admin_auth;
 mod call;
 mod client_authentication;
+mod client_messages;
+mod client_service;
 mod error;
 mod json;
 mod key_service;
 mod redact;
+mod signing_key_service;
 mod token_service;
 mod unary;
 mod watch;
@@ -34,7 +42,12 @@ use axum::Router;
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::server::HealthReporter;
 
-use crate::oauth::AuthorizationServer;
+pub use client_messages::ClientMessages;
+
+use crate::{
+    admin::{ClientAdmin, SigningKeyAdmin},
+    oauth::AuthorizationServer,
+};
 
 /// The generated messages, clients and servers.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
@@ -43,9 +56,16 @@ pub mod pb {
     pub mod token {
         tonic::include_proto!("mintage.token.v1");
     }
+    /// `mintage.admin.v1`
+    pub mod admin {
+        tonic::include_proto!("mintage.admin.v1");
+    }
 }
 
-/// What reflection serves.
+/// What reflection serves on the ops listener.
+const ADMIN_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptors.bin"));
+
+/// What reflection serves on the public port.
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// What the adapter is told beside the service itself.
@@ -90,6 +110,46 @@ pub fn routes(
         routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
     }
     Ok((routes.routes().into_axum_router(), reporter))
+}
+
+/// What the admin services call.
+#[derive(Clone, Debug)]
+pub struct AdminServices {
+    /// Checks the tokens of callers.
+    pub server: Arc<AuthorizationServer>,
+    /// Manages clients.
+    pub clients: Arc<ClientAdmin>,
+    /// Manages signing keys.
+    pub keys: Arc<SigningKeyAdmin>,
+}
+
+/// Every gRPC service of the ops listener. The public port never has them (V-64).
+///
+/// # Errors
+/// When the descriptor set cannot be read.
+pub fn admin_routes(
+    services: &AdminServices,
+    settings: Settings,
+) -> Result<Router, tonic_reflection::server::Error> {
+    let AdminServices { server, clients, keys } = services;
+    let clients = client_service::ClientService::new(Arc::clone(server), Arc::clone(clients));
+    let clients = pb::admin::client_service_server::ClientServiceServer::new(clients)
+        .max_decoding_message_size(settings.max_message_bytes)
+        .accept_compressed(CompressionEncoding::Gzip);
+    let keys = signing_key_service::SigningKeyService::new(Arc::clone(server), Arc::clone(keys));
+    let keys = pb::admin::signing_key_service_server::SigningKeyServiceServer::new(keys)
+        .max_decoding_message_size(settings.max_message_bytes)
+        .accept_compressed(CompressionEncoding::Gzip);
+    let mut routes = Routes::builder();
+    routes.add_service(unary::Unary(clients)).add_service(unary::Unary(keys));
+    if settings.reflection {
+        let builder = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(ADMIN_DESCRIPTORS)
+        };
+        routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
+    }
+    Ok(routes.routes().into_axum_router())
 }
 
 /// Tells health clients (grpc.health.v1) whether the token service is serving. It starts as "not serving".

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::pb::token as pb;
+use super::pb::{admin, token as pb};
 
 const HIDDEN: &str = "***";
 
@@ -51,6 +51,46 @@ impl fmt::Debug for pb::UserInfoRequest {
     }
 }
 
+impl fmt::Debug for admin::CreateClientRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateClientRequest")
+            .field("client", &self.client)
+            .field("request_id", &self.request_id)
+            .field("validate_only", &self.validate_only)
+            .field("client_secret", &HIDDEN)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for admin::CreateClientResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateClientResponse")
+            .field("client", &self.client)
+            .field("client_secret", &HIDDEN)
+            .field("secret_id", &self.secret_id)
+            .field("repeated_request", &self.repeated_request)
+            .finish()
+    }
+}
+
+impl fmt::Debug for admin::AddClientSecretRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AddClientSecretRequest")
+            .field("client_id", &self.client_id)
+            .field("client_secret", &HIDDEN)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for admin::AddClientSecretResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AddClientSecretResponse")
+            .field("secret", &self.secret)
+            .field("client_secret", &HIDDEN)
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,8 +108,14 @@ mod tests {
         let issued = pb::IssueResponse { access_token: CANARY.to_owned(), ..Default::default() };
         let userinfo = pb::UserInfoRequest { access_token: CANARY.to_owned() };
         let batch = pb::BatchIntrospectRequest { requests: vec![introspect.clone()], ..Default::default() };
+        let create = admin::CreateClientRequest { client_secret: CANARY.to_owned(), ..Default::default() };
+        let created = admin::CreateClientResponse { client_secret: CANARY.to_owned(), ..Default::default() };
+        let add = admin::AddClientSecretRequest { client_secret: CANARY.to_owned(), ..Default::default() };
+        let added = admin::AddClientSecretResponse { client_secret: CANARY.to_owned(), ..Default::default() };
         let revoke = pb::RevokeRequest { token: CANARY.to_owned(), ..Default::default() };
-        let printed = format!("{introspect:?} {issue:?} {issued:?} {userinfo:?} {batch:?} {revoke:?}");
+        let printed = format!(
+            "{introspect:?} {issue:?} {issued:?} {userinfo:?} {batch:?} {revoke:?} {create:?} {created:?} {add:?} {added:?}"
+        );
         assert!(!printed.contains(CANARY), "{printed}");
         assert!(printed.contains(HIDDEN));
     }

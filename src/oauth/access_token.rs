@@ -74,8 +74,8 @@ pub struct AccessTokenClaims<'a> {
     pub issued_at: Timestamp,
     /// `exp`
     pub expires_at: Timestamp,
-    /// `jti`
-    pub token_id: &'a str,
+    /// `jti`; a token that is only explained has none
+    pub token_id: Option<&'a str>,
 }
 
 impl Serialize for AccessTokenClaims<'_> {
@@ -91,7 +91,9 @@ impl Serialize for AccessTokenClaims<'_> {
         map.serialize_entry("exp", &self.expires_at.seconds())?;
         map.serialize_entry("iat", &self.issued_at.seconds())?;
         map.serialize_entry("nbf", &self.issued_at.seconds())?;
-        map.serialize_entry("jti", self.token_id)?;
+        if let Some(token_id) = self.token_id {
+            map.serialize_entry("jti", token_id)?;
+        }
         map.serialize_entry("client_id", client_id)?;
         map.serialize_entry("azp", client_id)?;
         if !self.scope.is_empty() {

@@ -34,6 +34,8 @@ pub struct Policy {
     pub max_revocation_age: Duration,
     /// How many authentication failures are too many; `None` does not limit them.
     pub failed_auth_rate: Option<Rate>,
+    /// Whether clients may register themselves (RFC 7591).
+    pub registration: bool,
 }
 
 /// What the core takes from outside.
@@ -88,7 +90,7 @@ impl AuthorizationServer {
         } = dependencies;
         let throttle = policy.failed_auth_rate.map(FailureThrottle::new);
         Self {
-            metadata: Metadata::new(&policy.issuer, &keys.current()),
+            metadata: Metadata::new(&policy.issuer, &keys.current(), policy.registration),
             authenticator: Authenticator::new(Arc::clone(&clients), secrets, throttle, uses),
             policy,
             clock,

@@ -24,6 +24,8 @@ pub enum Error {
     MissingToken,
     /// The presented access token is malformed, expired, or not acceptable for another reason (RFC 6750 §3.1).
     InvalidToken(TokenRefusal),
+    /// The access token lacks the scope that is named (RFC 6750 §3.1).
+    InsufficientScope(&'static str),
     /// Too many failed attempts; the caller may try again later (RFC 6585 §4).
     RateLimited {
         /// When to try again.
@@ -89,6 +91,7 @@ impl Error {
             Self::InvalidScope(_) => "invalid_scope",
             Self::InvalidTarget(_) => "invalid_target",
             Self::MissingToken | Self::InvalidToken(_) => "invalid_token",
+            Self::InsufficientScope(_) => "insufficient_scope",
             Self::RateLimited { .. } | Self::Busy { .. } | Self::TemporarilyUnavailable { .. } => {
                 "temporarily_unavailable"
             }
@@ -109,6 +112,7 @@ impl Error {
             Self::InvalidToken(_) => {
                 "the access token is malformed, expired, or was not issued by this server"
             }
+            Self::InsufficientScope(_) => "the access token lacks a scope that this operation needs",
             Self::RateLimited { .. } => "too many failed attempts; try again later",
             Self::Busy { .. } => "the server is busy; try again later",
             Self::TemporarilyUnavailable { .. } => "the server cannot reach its store; try again later",

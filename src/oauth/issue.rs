@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use super::{
     access_token::AccessTokenClaims,
     authorization_server::AuthorizationServer,
-    client::{AuthenticatedClient, ClientAuthentication},
+    client::{Client, ClientAuthentication},
     error::{Description, Error},
     grant::{GrantType, client_credentials},
     resource::{self, Audience},
@@ -88,14 +88,15 @@ impl AuthorizationServer {
         let now = self.clock.now();
         let client = self.authenticator.authenticate(&request.authentication, request.source, now).await?;
 
-        // 2. Authorise: the grant, the scope, the audience.
-        let scope = match authorise_grant(&client, grant_type)? {
-            GrantType::ClientCredentials => client_credentials::grant_scope(&client, request.scope.as_ref())?,
+        // 2. Authorise: the grant, the scope, the audience. 3. Decide the lifetime.
+        let wish = Wish {
+            grant_type,
+            scope: request.scope.as_ref(),
+            resources: &request.resources,
+            audiences: &request.audiences,
+            lifetime: request.lifetime,
         };
-        let audiences = resource::choose(&client, self.issuer(), &request.resources, &request.audiences)?;
-
-        // 3. Decide the lifetime and the identifier.
-        let lifetime = self.lifetime(&client, request.lifetime)?;
+        let Terms { scope, audiences, lifetime, alg } = self.decide(&client, &wish).terms()?;
         let token_id = base64url(random::bytes::<16>(&*self.random)?);
         let issued_at = Timestamp::from_seconds(now.seconds());
         let expires_at = issued_at + lifetime;
@@ -108,9 +109,8 @@ impl AuthorizationServer {
             scope: &scope,
             issued_at,
             expires_at,
-            token_id: &token_id,
+            token_id: Some(&token_id),
         };
-        let alg = client.access_token_signing_alg;
         let access_token = self.sign(alg, &claims)?;
 
         // 5. Answer (RFC 6749 §5.1).
@@ -127,8 +127,24 @@ impl AuthorizationServer {
         })
     }
 
+    /// Decides every part of a token request. The parts do not depend on each other, so that all can be explained.
+    pub(super) fn decide(&self, client: &Client, wish: &Wish<'_>) -> Decisions {
+        let grant = authorise_grant(client, wish.grant_type);
+        let scope = match grant {
+            // A refused grant has no rule for scopes of its own; that of the only grant tells the most.
+            Ok(GrantType::ClientCredentials) | Err(_) => client_credentials::grant_scope(client, wish.scope),
+        };
+        Decisions {
+            grant,
+            scope,
+            audiences: resource::choose(client, self.issuer(), wish.resources, wish.audiences),
+            lifetime: self.lifetime(client, wish.lifetime),
+            alg: client.access_token_signing_alg,
+        }
+    }
+
     /// A wish is granted up to the lifetime the client is registered for.
-    fn lifetime(&self, client: &AuthenticatedClient, wish: Option<Duration>) -> Result<Duration, Error> {
+    fn lifetime(&self, client: &Client, wish: Option<Duration>) -> Result<Duration, Error> {
         let longest = client.access_token_lifetime.min(self.policy.max_lifetime);
         match wish {
             None => Ok(longest),
@@ -156,8 +172,50 @@ impl AuthorizationServer {
     }
 }
 
+/// What a client asks for, as far as its registration decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// `grant_type`
+    pub grant_type: &'a str,
+    /// `scope`
+    pub scope: Option<&'a RequestedScope>,
+    /// `resource` (RFC 8707 §2)
+    pub resources: &'a [String],
+    /// `audience`
+    pub audiences: &'a [String],
+    /// A wish for the lifetime.
+    pub lifetime: Option<Duration>,
+}
+
+/// What is decided about each part of a wish.
+#[derive(Debug)]
+pub(super) struct Decisions {
+    pub(super) grant: Result<GrantType, Error>,
+    pub(super) scope: Result<Scope, Error>,
+    pub(super) audiences: Result<Vec<Audience>, Error>,
+    pub(super) lifetime: Result<Duration, Error>,
+    pub(super) alg: SigningAlgorithm,
+}
+
+/// What a token is issued on.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) scope: Scope,
+    pub(super) audiences: Vec<Audience>,
+    pub(super) lifetime: Duration,
+    pub(super) alg: SigningAlgorithm,
+}
+
+impl Decisions {
+    /// The terms, or the first refusal.
+    pub(super) fn terms(self) -> Result<Terms, Error> {
+        self.grant?;
+        Ok(Terms { scope: self.scope?, audiences: self.audiences?, lifetime: self.lifetime?, alg: self.alg })
+    }
+}
+
 /// RFC 6749 §5.2: a grant nobody can use is unsupported, one this client may not use is unauthorized.
-fn authorise_grant(client: &AuthenticatedClient, grant_type: &str) -> Result<GrantType, Error> {
+fn authorise_grant(client: &Client, grant_type: &str) -> Result<GrantType, Error> {
     let grant = GrantType::parse(grant_type).ok_or_else(|| {
         Error::UnsupportedGrantType(Description::new(
             "this server supports grant_type=client_credentials only",

@@ -18,6 +18,9 @@ pub struct Metadata {
     revocation_endpoint: String,
     userinfo_endpoint: String,
     jwks_uri: String,
+    /// RFC 7591 §3, when clients may register themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_endpoint: Option<String>,
     grant_types_supported: Vec<&'static str>,
     /// `none`: nothing comes back from the authorization endpoint. The member must be there and must not be empty.
     response_types_supported: [&'static str; 1],
@@ -31,8 +34,8 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// The document of a server with this issuer and these keys.
-    pub fn new(issuer: &Issuer, keys: &KeyRing) -> Self {
+    /// The document of a server with this issuer and these keys, where clients may register themselves or not.
+    pub fn new(issuer: &Issuer, keys: &KeyRing, registration: bool) -> Self {
         let methods: Vec<_> = TokenEndpointAuthMethod::USABLE.iter().map(|method| method.as_str()).collect();
         let published = keys.algorithms().into_iter().filter(|alg| !alg.is_symmetric());
         Self {
@@ -43,6 +46,7 @@ impl Metadata {
             revocation_endpoint: issuer.endpoint("/revoke"),
             userinfo_endpoint: issuer.endpoint("/userinfo"),
             jwks_uri: issuer.endpoint("/.well-known/jwks.json"),
+            registration_endpoint: registration.then(|| issuer.endpoint("/register")),
             grant_types_supported: GrantType::ALL.iter().map(|grant| grant.as_str()).collect(),
             response_types_supported: ["none"],
             token_endpoint_auth_methods_supported: methods.clone(),

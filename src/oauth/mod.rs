@@ -2,6 +2,8 @@
 //!
 //! - [`authorization_server`]: the service and its policy
 //! - [`issue`], [`introspect`], [`revoke`], [`userinfo`], [`metadata`]: one operation each
+//! - [`explain`]: what [`issue`] would decide
+//! - [`bearer`]: an access token as the right to call this server
 //! - [`client`]: who may ask, and the proof of it
 //! - [`grant`]: why a token may be issued
 //! - [`access_token`]: what a token says
@@ -14,8 +16,10 @@
 
 pub mod access_token;
 pub mod authorization_server;
+pub mod bearer;
 pub mod client;
 pub mod error;
+pub mod explain;
 pub mod freshness;
 pub mod grant;
 pub mod introspect;

@@ -107,6 +107,7 @@ fn status(error: &Error, challenge: Challenge) -> StatusCode {
             }
         },
         Error::MissingToken | Error::InvalidToken(_) => StatusCode::UNAUTHORIZED,
+        Error::InsufficientScope(_) => StatusCode::FORBIDDEN,
         Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Busy { .. } | Error::TemporarilyUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::ServerError(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -117,6 +118,13 @@ fn status(error: &Error, challenge: Challenge) -> StatusCode {
 fn www_authenticate(error: &Error, challenge: Challenge) -> Option<HeaderValue> {
     match (challenge, error) {
         (Challenge::Bearer, Error::MissingToken) => Some(BEARER),
+        (Challenge::Bearer, Error::InsufficientScope(scope)) => {
+            let (code, description) = (error.code(), error.description());
+            let value = format!(
+                "Bearer realm=\"mintage\", error=\"{code}\", error_description=\"{description}\", scope=\"{scope}\""
+            );
+            Some(HeaderValue::from_str(&value).unwrap_or(BEARER))
+        }
         (Challenge::Bearer, Error::InvalidToken(_) | Error::InvalidRequest(_)) => {
             let (code, description) = (error.code(), error.description());
             let value =
@@ -132,7 +140,7 @@ fn www_authenticate(error: &Error, challenge: Challenge) -> Option<HeaderValue> 
 }
 
 /// An error response that no cache may keep.
-fn body(status: StatusCode, error: &str, error_description: &str) -> Response {
+pub(super) fn body(status: StatusCode, error: &str, error_description: &str) -> Response {
     no_store((status, Json(Body { error, error_description })).into_response())
 }
 

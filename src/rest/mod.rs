@@ -3,6 +3,7 @@
 //! A handler converts a request into a call of the core and the result into a response; it decides nothing.
 //!
 //! - `token`, `introspect`, `revoke`, `userinfo`, `well_known`, `health`: one endpoint each
+//! - `register`: clients that register themselves
 //! - `form`: the body of a POST
 //! - `client_authentication`: credentials of a request
 //! - `error`: oauth::Error -> HTTP
@@ -14,6 +15,7 @@ mod facts;
 mod form;
 mod health;
 mod introspect;
+mod register;
 mod revoke;
 mod token;
 mod userinfo;
@@ -29,7 +31,7 @@ use axum::{
 };
 use tower_http::cors::{Any, CorsLayer};
 
-use crate::{oauth::AuthorizationServer, readiness::Readiness};
+use crate::{admin::ClientAdmin, oauth::AuthorizationServer, readiness::Readiness};
 
 /// What the adapter is told beside the service itself.
 #[derive(Clone, Debug)]
@@ -97,6 +99,24 @@ pub fn routes(
             &format!("/.well-known/oauth-authorization-server{path}"),
             public(&documents.oauth_authorization_server),
         ))
+}
+
+/// The routes by which clients register themselves, for the public port of a server that allows it. With an issuer that
+/// has a path, they answer below that path too.
+pub fn registration(
+    server: &Arc<AuthorizationServer>,
+    clients: &Arc<ClientAdmin>,
+    settings: &Settings,
+) -> Router {
+    let (server, clients) = (Arc::clone(server), Arc::clone(clients));
+    let path = server.issuer().path().to_owned();
+    let manage = get(register::read).put(register::update).delete(register::delete);
+    let routes = Router::new()
+        .route("/register", post(register::register).fallback(error::method_not_allowed))
+        .route("/register/{client_id}", manage.fallback(error::method_not_allowed))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(register::Registration { server, clients, max_body_bytes: settings.max_body_bytes });
+    if path.is_empty() { routes } else { routes.clone().without_v07_checks().nest(&path, routes) }
 }
 
 /// The routes of health alone, for both listeners.

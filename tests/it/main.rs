@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod admin;
 mod architecture;
 mod attacks;
 mod batch;

@@ -266,6 +266,11 @@ impl SecretVerifier {
         computed.await.map_or_else(|refused| refused, |()| Verdict::Right(place))
     }
 
+    /// A key for another purpose, which all replicas derive alike.
+    pub fn derive_key(&self, purpose: &str) -> [u8; 32] {
+        self.keyed(b"derived", &[purpose.as_bytes()], &Secret::from(""))
+    }
+
     /// Waits for a turn at Argon2id and takes it.
     async fn compute(&self, hash: &Argon2idHash, presented: &Secret<String>) -> Result<(), Verdict> {
         let turn = tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.turns).acquire_owned()).await;

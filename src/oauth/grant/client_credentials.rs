@@ -1,7 +1,7 @@
 //! The client credentials grant (RFC 6749 §4.4): the client asks in its own name, within its own registration.
 
 use crate::oauth::{
-    client::AuthenticatedClient,
+    client::Client,
     error::{Description, Error},
     scope::{RequestedScope, Scope},
 };
@@ -11,7 +11,7 @@ use crate::oauth::{
 ///
 /// # Errors
 /// [`Error::InvalidScope`].
-pub fn grant_scope(client: &AuthenticatedClient, requested: Option<&RequestedScope>) -> Result<Scope, Error> {
+pub fn grant_scope(client: &Client, requested: Option<&RequestedScope>) -> Result<Scope, Error> {
     let Some(requested) = requested else { return Ok(client.scope.clone()) };
     let requested =
         requested.read().map_err(|error| Error::InvalidScope(Description::new(error.to_string())))?;

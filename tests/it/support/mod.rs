@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub mod admin;
 pub mod auth;
 pub mod cases;
 pub mod forge;

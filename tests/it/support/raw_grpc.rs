@@ -1,6 +1,6 @@
 //! gRPC by hand: any path, any metadata, any bytes in place of a message.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::SocketAddr};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -28,7 +28,12 @@ pub struct Connection(SendRequest<Bytes>);
 
 impl Connection {
     pub async fn open(server: &TestServer) -> Self {
-        let stream = TcpStream::connect(server.address).await.unwrap();
+        Self::to(server.address).await
+    }
+
+    /// The same to any address.
+    pub async fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
         let (sender, connection) = h2::client::handshake(stream).await.unwrap();
         tokio::spawn(async move {
             let _ = connection.await;

@@ -289,6 +289,7 @@ impl Cluster {
             max_lifetime: Duration::from_secs(86400),
             max_revocation_age: Duration::from_secs(30),
             failed_auth_rate: None,
+            registration: false,
         };
         let dependencies = Dependencies {
             clock: Arc::<TestClock>::clone(&clock),

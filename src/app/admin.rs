@@ -1,0 +1,90 @@
+//! The administration: of a running server, on its ops listener, and of its store, for commands on the same host.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use super::{Core, StartError, grpc_settings, keys, stores};
+use crate::{
+    admin::{ClientAdmin, SigningKeyAdmin, clients, signing_keys},
+    clock::{Clock, SystemClock},
+    config::Config,
+    grpc::{self, ClientMessages},
+    jose::SigningAlgorithm,
+    oauth::{
+        Keys,
+        client::{ClientDirectory, SecretHash, secret::SecretVerifier},
+        store::Stores,
+    },
+    random::SystemRandom,
+};
+
+impl Core {
+    /// The admin services. They belong on the ops listener and nowhere else (V-64).
+    ///
+    /// # Errors
+    /// [`StartError::Reflection`].
+    pub fn admin_routes(&self, config: &Config) -> Result<Router, StartError> {
+        let services = grpc::AdminServices {
+            server: Arc::clone(&self.server),
+            clients: Arc::clone(&self.client_admin),
+            keys: Arc::clone(&self.key_admin),
+        };
+        Ok(grpc::admin_routes(&services, grpc_settings(config))?)
+    }
+}
+
+/// The clients of a configuration's store, for whoever may open it: no server need run.
+///
+/// # Errors
+/// [`StartError`]. A store in memory is refused: it ends with the process that has it.
+pub async fn open_clients(config: &Config) -> Result<ClientMessages, StartError> {
+    let opened = stores::open_store(config).await?;
+    let key = stores::secret_hash_key(&*opened.stores.keys, &opened.master).await?;
+    let secrets = Arc::new(SecretVerifier::with_key(&key, &SystemRandom, 1)?);
+    // Who is configured matters here, and not with which secret.
+    let configured = config.clients(|_| Ok(SecretHash::Keyed([0; 32])))?;
+    let directory = Arc::new(ClientDirectory::new(configured));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let admin = client_admin(config, &opened.stores, &secrets, &directory, &clock);
+    Ok(ClientMessages(Arc::new(admin)))
+}
+
+/// The signing keys of a configuration's store, for whoever may open it.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn open_keys(config: &Config) -> Result<SigningKeyAdmin, StartError> {
+    let opened = stores::open_store(config).await?;
+    let keys = Keys::new(Vec::new(), Arc::clone(&opened.master), keys::timing(config))?;
+    // A key file is not read to know that there is one.
+    let configured = config.rs256_key_files.is_some().then_some(SigningAlgorithm::RS256);
+    Ok(SigningKeyAdmin::new(signing_keys::Dependencies {
+        store: opened.stores.keys,
+        master: opened.master,
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+        keys: Arc::new(keys.with_configured(configured)),
+    }))
+}
+
+/// What manages the clients of a store.
+pub(super) fn client_admin(
+    config: &Config,
+    stores: &Stores,
+    secrets: &Arc<SecretVerifier>,
+    directory: &Arc<ClientDirectory>,
+    clock: &Arc<dyn Clock>,
+) -> ClientAdmin {
+    ClientAdmin::new(clients::Dependencies {
+        clock: Arc::clone(clock),
+        random: Arc::new(SystemRandom),
+        clients: Arc::clone(&stores.clients),
+        revocations: Arc::clone(&stores.revocations),
+        secrets: Arc::clone(secrets),
+        directory: Arc::clone(directory),
+        defaults: config.tokens.defaults(),
+        issuer: config.issuer.clone(),
+        has_hs256_key: config.jwt_secret.is_some(),
+    })
+}

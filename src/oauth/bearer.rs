@@ -1,0 +1,98 @@
+//! An access token as the right to call this server itself (RFC 6750): the admin services and client registration.
+//!
+//! The token must name this server as its audience, so that a token for another resource server opens nothing here, and
+//! carry one of the scopes that the operation demands. Scopes that begin with `mintage:` are for that alone.
+
+use super::{
+    access_token::AccessToken,
+    authorization_server::AuthorizationServer,
+    client::ClientId,
+    error::{Error, TokenRefusal},
+    scope::Scope,
+};
+use crate::secret::Secret;
+
+/// What the scopes of this server's own operations begin with.
+pub const RESERVED_PREFIX: &str = "mintage:";
+
+/// Everything an administrator may do.
+pub const ADMIN: &str = "mintage:admin";
+
+/// What changes nothing.
+pub const ADMIN_READ: &str = "mintage:admin.read";
+
+/// Registering clients (RFC 7591 §3, the initial access token).
+pub const REGISTER: &str = "mintage:register";
+
+/// Which scopes open an operation; each of them does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// It changes something: [`ADMIN`].
+    Write,
+    /// It only reads: [`ADMIN`] or [`ADMIN_READ`].
+    Read,
+    /// It registers a client: [`REGISTER`] or [`ADMIN`].
+    Register,
+}
+
+impl Demand {
+    /// The scopes, the least one first: the one that a refusal names.
+    pub const fn scopes(self) -> &'static [&'static str] {
+        match self {
+            Self::Write => &[ADMIN],
+            Self::Read => &[ADMIN_READ, ADMIN],
+            Self::Register => &[REGISTER, ADMIN],
+        }
+    }
+}
+
+/// A caller whose token opens the operation. Only [`AuthorizationServer::authorise`] makes one.
+#[derive(Clone, Debug)]
+pub struct Authorised {
+    client_id: ClientId,
+}
+
+impl Authorised {
+    /// Whose token it was.
+    pub fn client_id(&self) -> &ClientId {
+        &self.client_id
+    }
+}
+
+/// The first scope-token that only an administrator may grant.
+pub fn reserved(scope: &Scope) -> Option<&str> {
+    scope.tokens().find(|token| token.starts_with(RESERVED_PREFIX))
+}
+
+impl AuthorizationServer {
+    /// Checks that an access token opens an operation.
+    ///
+    /// # Errors
+    /// [`Error::MissingToken`], [`Error::InvalidToken`], [`Error::InsufficientScope`] (RFC 6750 §3.1), and
+    /// [`Error::TemporarilyUnavailable`] when this replica does not know enough.
+    pub async fn authorise(
+        &self,
+        token: Option<&Secret<String>>,
+        demand: Demand,
+    ) -> Result<Authorised, Error> {
+        let token = token.ok_or(Error::MissingToken)?;
+        let now = self.clock.now();
+        let token = self.read_access_token(token.expose(), now).map_err(Error::InvalidToken)?;
+        self.confirm(&token, now).await?;
+        let AccessToken { audiences, scope, client_id, .. } = token;
+        if !audiences.iter().any(|audience| audience == self.issuer().as_str()) {
+            return Err(Error::InvalidToken(TokenRefusal::Claims));
+        }
+        // A right that was taken from the client is gone, whatever tokens it still has.
+        let registered = self.clients.find(client_id.as_str()).await?;
+        let may = |demanded: &&str| {
+            scope.contains(demanded)
+                && registered.as_ref().is_some_and(|client| client.scope.contains(demanded))
+        };
+        let scopes = demand.scopes();
+        if !scopes.iter().any(may) {
+            return Err(Error::InsufficientScope(scopes[0]));
+        }
+        Ok(Authorised { client_id })
+    }
+}
