@@ -12,7 +12,8 @@ use std::{
 const TOKEN: [&str; 2] = ["mintage/token/v1/token_service.proto", "mintage/token/v1/key_service.proto"];
 
 /// The files of the ops listener.
-const ADMIN: [&str; 1] = ["mintage/admin/v1/client_service.proto"];
+const ADMIN: [&str; 2] =
+    ["mintage/admin/v1/client_service.proto", "mintage/admin/v1/signing_key_service.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

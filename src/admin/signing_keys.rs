@@ -163,6 +163,24 @@ impl SigningKeyAdmin {
         self.change(|view| view.rotate(alg)).await?.one()
     }
 
+    /// The same for several algorithms; for none named, for all that the store has a key for.
+    ///
+    /// # Errors
+    /// As [`SigningKeyAdmin::rotate`]; those before the one that failed are rotated.
+    pub async fn rotate_all(&self, algorithms: &[SigningAlgorithm]) -> Result<Vec<KeyStatus>, AdminError> {
+        let mut algorithms = algorithms.to_vec();
+        if algorithms.is_empty() {
+            algorithms = self.list().await?.into_iter().map(|key| key.alg).collect();
+            algorithms.dedup();
+            algorithms.retain(|alg| !self.keys.is_configured(*alg));
+        }
+        let mut keys = Vec::with_capacity(algorithms.len());
+        for alg in algorithms {
+            keys.push(self.rotate(alg).await?);
+        }
+        Ok(keys)
+    }
+
     /// Ends all trust in a key, as when it is compromised: at once it signs no more, is in the key set no more, its private
     /// half is destroyed and nothing it signed is accepted. When it is the one that signs, another takes over at once: the
     /// next one if it is published, since verifiers know it, else a new one. Returns the key, and the one that took over.

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use super::{Core, StartError, grpc_settings, stores};
+use super::{Core, StartError, grpc_settings, keys, stores};
 use crate::{
-    admin::{ClientAdmin, clients},
+    admin::{ClientAdmin, SigningKeyAdmin, clients, signing_keys},
     clock::{Clock, SystemClock},
     config::Config,
     grpc::{self, ClientMessages},
+    jose::SigningAlgorithm,
     oauth::{
+        Keys,
         client::{ClientDirectory, SecretHash, secret::SecretVerifier},
         store::Stores,
     },
@@ -23,8 +25,11 @@ impl Core {
     /// # Errors
     /// [`StartError::Reflection`].
     pub fn admin_routes(&self, config: &Config) -> Result<Router, StartError> {
-        let services =
-            grpc::AdminServices { server: Arc::clone(&self.server), clients: Arc::clone(&self.client_admin) };
+        let services = grpc::AdminServices {
+            server: Arc::clone(&self.server),
+            clients: Arc::clone(&self.client_admin),
+            keys: Arc::clone(&self.key_admin),
+        };
         Ok(grpc::admin_routes(&services, grpc_settings(config))?)
     }
 }
@@ -43,6 +48,24 @@ pub async fn open_clients(config: &Config) -> Result<ClientMessages, StartError>
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let admin = client_admin(config, &opened.stores, &secrets, &directory, &clock);
     Ok(ClientMessages(Arc::new(admin)))
+}
+
+/// The signing keys of a configuration's store, for whoever may open it.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn open_keys(config: &Config) -> Result<SigningKeyAdmin, StartError> {
+    let opened = stores::open_store(config).await?;
+    let keys = Keys::new(Vec::new(), Arc::clone(&opened.master), keys::timing(config))?;
+    // A key file is not read to know that there is one.
+    let configured = config.rs256_key_files.is_some().then_some(SigningAlgorithm::RS256);
+    Ok(SigningKeyAdmin::new(signing_keys::Dependencies {
+        store: opened.stores.keys,
+        master: opened.master,
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+        keys: Arc::new(keys.with_configured(configured)),
+    }))
 }
 
 /// What manages the clients of a store.

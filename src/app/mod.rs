@@ -50,7 +50,7 @@ use crate::{
     store::OpenError,
     telemetry::{self, Metrics, Telemetry, logging::LoggingError},
 };
-pub use admin::open_clients;
+pub use admin::{open_clients, open_keys};
 pub use follow::follow;
 use start::Start;
 pub use stores::{OpenedStore, open_store};

@@ -10,6 +10,7 @@ mod config;
 mod healthcheck;
 mod json_text;
 mod jwks;
+mod key;
 mod migrate;
 mod misuse;
 mod output;
@@ -67,6 +68,9 @@ enum Command {
         disable_help_subcommand = true
     )]
     Client(client::Command),
+    /// Signing keys and their life
+    #[command(subcommand, after_help = "Example:\n  mintage key list", disable_help_subcommand = true)]
+    Key(key::Command),
     /// Bring the tables of the store up to date
     Migrate(migrate::Arguments),
     /// Write everything the store holds to an encrypted file
@@ -96,6 +100,7 @@ pub fn run(serve: impl FnOnce(Config) -> Result<(), String>) -> ExitCode {
         Command::Config(command) => config::run(command),
         Command::Token(command) => token::run(command),
         Command::Client(command) => client::run(command),
+        Command::Key(command) => key::run(command),
         Command::Migrate(arguments) => migrate::run(arguments),
         Command::Export(arguments) => archive::export(&arguments),
         Command::Import(arguments) => archive::import(&arguments),

@@ -250,7 +250,10 @@ fn to_pb_secret(info: SecretInfo) -> pb::ClientSecretMetadata {
     }
 }
 
-fn to_instant(member: &'static str, time: Option<PbTimestamp>) -> Result<Option<Timestamp>, AdminError> {
+pub(super) fn to_instant(
+    member: &'static str,
+    time: Option<PbTimestamp>,
+) -> Result<Option<Timestamp>, AdminError> {
     /// 9999-12-31, the last day of `google.protobuf.Timestamp`.
     const LAST: u64 = 253_402_300_799;
 
@@ -261,7 +264,7 @@ fn to_instant(member: &'static str, time: Option<PbTimestamp>) -> Result<Option<
     }
 }
 
-fn to_pb_timestamp(time: Timestamp) -> PbTimestamp {
+pub(super) fn to_pb_timestamp(time: Timestamp) -> PbTimestamp {
     PbTimestamp { seconds: i64::try_from(time.seconds()).unwrap_or(i64::MAX), nanos: 0 }
 }
 

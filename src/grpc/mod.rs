@@ -6,6 +6,7 @@
 //! - `token_service`: mintage.token.v1.TokenService
 //! - `key_service`: mintage.token.v1.KeyService; `watch`: its streams
 //! - `client_service`: mintage.admin.v1.ClientService
+//! - `signing_key_service`: mintage.admin.v1.SigningKeyService
 //! - [`ClientMessages`]: the same without asking who calls
 //! - `admin_auth`: who may call the admin services
 //! - `client_authentication`: credentials of a call
@@ -24,6 +25,7 @@ mod error;
 mod json;
 mod key_service;
 mod redact;
+mod signing_key_service;
 mod token_service;
 mod unary;
 mod watch;
@@ -42,7 +44,10 @@ use tonic_health::server::HealthReporter;
 
 pub use client_messages::ClientMessages;
 
-use crate::{admin::ClientAdmin, oauth::AuthorizationServer};
+use crate::{
+    admin::{ClientAdmin, SigningKeyAdmin},
+    oauth::AuthorizationServer,
+};
 
 /// The generated messages, clients and servers.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
@@ -114,6 +119,8 @@ pub struct AdminServices {
     pub server: Arc<AuthorizationServer>,
     /// Manages clients.
     pub clients: Arc<ClientAdmin>,
+    /// Manages signing keys.
+    pub keys: Arc<SigningKeyAdmin>,
 }
 
 /// Every gRPC service of the ops listener. The public port never has them (V-64).
@@ -124,13 +131,17 @@ pub fn admin_routes(
     services: &AdminServices,
     settings: Settings,
 ) -> Result<Router, tonic_reflection::server::Error> {
-    let AdminServices { server, clients } = services;
+    let AdminServices { server, clients, keys } = services;
     let clients = client_service::ClientService::new(Arc::clone(server), Arc::clone(clients));
     let clients = pb::admin::client_service_server::ClientServiceServer::new(clients)
         .max_decoding_message_size(settings.max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip);
+    let keys = signing_key_service::SigningKeyService::new(Arc::clone(server), Arc::clone(keys));
+    let keys = pb::admin::signing_key_service_server::SigningKeyServiceServer::new(keys)
+        .max_decoding_message_size(settings.max_message_bytes)
+        .accept_compressed(CompressionEncoding::Gzip);
     let mut routes = Routes::builder();
-    routes.add_service(unary::Unary(clients));
+    routes.add_service(unary::Unary(clients)).add_service(unary::Unary(keys));
     if settings.reflection {
         let builder = || {
             tonic_reflection::server::Builder::configure()

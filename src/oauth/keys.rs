@@ -29,6 +29,7 @@ pub struct Keys {
     /// Follows the ring, and tells when another set is published.
     published: watch::Sender<Arc<KeyRing>>,
     configured: Vec<ManagedKey>,
+    configured_elsewhere: Option<SigningAlgorithm>,
     master: Option<Arc<MasterKeys>>,
     timing: KeyTiming,
 }
@@ -130,9 +131,16 @@ impl Keys {
             source: Mutex::default(),
             published: watch::Sender::new(ring),
             configured: seen,
+            configured_elsewhere: None,
             master,
             timing,
         })
+    }
+
+    /// The same for a process that does not sign and need not read the configured key: this algorithm has one.
+    #[must_use]
+    pub fn with_configured(self, alg: Option<SigningAlgorithm>) -> Self {
+        Self { configured_elsewhere: alg, ..self }
     }
 
     /// The ring that counts now. Hold it for one request, not longer.
@@ -152,7 +160,7 @@ impl Keys {
 
     /// Whether a configured key signs for this algorithm, so that the store needs none.
     pub fn is_configured(&self, alg: SigningAlgorithm) -> bool {
-        self.configured.iter().any(|key| key.alg == alg)
+        self.configured_elsewhere == Some(alg) || self.configured.iter().any(|key| key.alg == alg)
     }
 
     /// Reads every record of the store and takes it over. Keys that cannot be opened are returned; the others are in use.

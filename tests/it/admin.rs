@@ -1,4 +1,4 @@
-//! The administration of clients, through its sockets: the admin services of the ops listener, dynamic registration, and the
+//! The administration of clients and keys, through its sockets: the admin services of the ops listener, dynamic registration, and the
 //! command line.
 
 mod access;
@@ -7,4 +7,5 @@ mod command_line;
 mod lists;
 mod registration;
 mod secrets;
+mod signing_keys;
 mod tokens;

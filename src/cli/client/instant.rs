@@ -11,7 +11,7 @@ use crate::{
 const DAY: i64 = 86_400;
 
 /// Reads `90d` or `2030-01-31T12:00:00Z`.
-pub(super) fn parse(text: &str) -> Result<Timestamp, Failure> {
+pub(in crate::cli) fn parse(text: &str) -> Result<Timestamp, Failure> {
     if let Ok(from_now) = duration::parse(text) {
         let at = SystemClock.now() + from_now;
         return Ok(seconds(i64::try_from(at.seconds()).unwrap_or(i64::MAX)));
@@ -24,7 +24,7 @@ pub(super) fn parse(text: &str) -> Result<Timestamp, Failure> {
 }
 
 /// Writes an instant as RFC 3339 in UTC.
-pub(super) fn format(time: &Timestamp) -> String {
+pub(in crate::cli) fn format(time: &Timestamp) -> String {
     let (days, rest) = (time.seconds.div_euclid(DAY), time.seconds.rem_euclid(DAY));
     let (year, month, day) = civil(days);
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)

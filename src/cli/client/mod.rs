@@ -7,7 +7,7 @@
 //! - `show`: clients and secrets as text and JSON
 
 mod backend;
-mod instant;
+pub(super) mod instant;
 mod members;
 mod secret;
 mod show;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use mintage::{
-    admin::{ClientAdmin, clients},
+    admin::{ClientAdmin, SigningKeyAdmin, clients, signing_keys},
     clock::TestClock,
     config::{self, Environment, Sources},
     grpc::{
@@ -14,7 +14,7 @@ use mintage::{
             token::token_service_client::TokenServiceClient,
         },
     },
-    jose::{SigningAlgorithm, SigningKey},
+    jose::{KeyTiming, SigningAlgorithm},
     oauth::{
         AuthorizationServer, Keys, Policy,
         authorization_server::Dependencies,
@@ -27,6 +27,7 @@ use mintage::{
     random::SystemRandom,
     readiness::Readiness,
     rest,
+    sealing::MasterKeys,
     secret::Secret,
     serve::{self, Limits, Shutdown},
     store::{Options, Store},
@@ -122,7 +123,16 @@ impl AdminServer {
         };
         let directory = Arc::new(ClientDirectory::with_store(configured, stored));
         let (revocations, uses) = (Arc::new(Revocations::default()), Arc::new(SecretUses::default()));
-        let key = SigningKey::generate(SigningAlgorithm::ES256).unwrap();
+        let master = Arc::new(MasterKeys::parse(&MasterKeys::generate(&SystemRandom).unwrap()).unwrap());
+        let keys = Arc::new(Keys::new(Vec::new(), Arc::clone(&master), KeyTiming::default()).unwrap());
+        let key_admin = Arc::new(SigningKeyAdmin::new(signing_keys::Dependencies {
+            store: Arc::clone(&stores.keys),
+            master,
+            clock: Arc::<TestClock>::clone(&clock),
+            random: Arc::new(SystemRandom),
+            keys: Arc::clone(&keys),
+        }));
+        key_admin.ensure(&[SigningAlgorithm::ES256, SigningAlgorithm::EdDSA]).await.unwrap();
         let policy = Policy {
             issuer: config.issuer.clone(),
             max_lifetime: config.tokens.max_lifetime,
@@ -135,7 +145,7 @@ impl AdminServer {
             random: Arc::new(SystemRandom),
             clients: Arc::clone(&directory),
             secrets: Arc::clone(&secrets),
-            keys: Arc::new(Keys::fixed(vec![key]).unwrap()),
+            keys,
             revocations: Arc::clone(&revocations),
             freshness: Arc::clone(&freshness),
             revocation_store: Some(Arc::clone(&stores.revocations)),
@@ -168,14 +178,14 @@ impl AdminServer {
         let grpc_settings = grpc::Settings {
             max_message_bytes: 65536,
             reflection: true,
-            jwks_max_age: std::time::Duration::from_secs(300),
+            jwks_max_age: Duration::from_secs(300),
         };
         let readiness = Readiness::default();
         let public_rest = rest::routes(&authorization, &readiness, &settings)
             .unwrap()
             .merge(rest::registration(&authorization, &admin, &settings));
         let (public_grpc, _) = grpc::routes(&authorization, grpc_settings).unwrap();
-        let services = grpc::AdminServices { server: authorization, clients: admin };
+        let services = grpc::AdminServices { server: authorization, clients: admin, keys: key_admin };
         let ops_grpc = grpc::admin_routes(&services, grpc_settings).unwrap();
         let shutdown = Shutdown::new();
         let public = listen(serve::router(public_rest, public_grpc), &shutdown).await;
