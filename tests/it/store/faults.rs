@@ -1,6 +1,6 @@
 //! A database that is frozen, cut off, locked, restarted or killed: every call ends, and all is well again by itself.
 
-use mintage::oauth::store::{ClientStore, RevocationStore};
+use mintage::oauth::store::{ChangeFeed, Changes, ClientStore, RevocationStore};
 
 use super::*;
 use crate::support::proxy::{Mode, Proxy};
@@ -114,6 +114,12 @@ async fn callers_that_go_away_block_nobody() {
         store.revoke(&token(&n.to_string(), 500)).await.unwrap();
     }
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    // No half of a write became part of the next one.
+    let state = store.state(at(0)).await.unwrap();
+    let Changes::After { sequence, .. } = store.changes(&state.incarnation, 0).await.unwrap() else {
+        panic!("a sequence without its change")
+    };
+    assert_eq!(sequence, state.sequence);
 }
 
 // F-6
