@@ -317,3 +317,18 @@ async fn the_first_administrator_is_made_on_the_host_and_works_through_the_serve
     by_environment(&operator, "ops:9000").failed(2, "--server");
     assert_eq!(remote(&["delete", "through", "--output", "json"]).json()["deleted"], true);
 }
+
+// RFC 7591: the setting decides whether there is such an endpoint at all
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_register_themselves_only_where_the_operator_allows_it() {
+    for (toml, status) in [("", 404), ("[admin]\nregistration = true\n", 401)] {
+        let server = Process::start(toml).await;
+        let request = crate::support::http::request(server.address, "POST", "/register", &[], b"{}");
+        let reply = crate::support::http::exchange(server.address, &request).await;
+        assert_eq!(reply.status, status, "{}", reply.text());
+        let path = "/.well-known/oauth-authorization-server";
+        let request = crate::support::http::request(server.address, "GET", path, &[], b"");
+        let metadata = crate::support::http::exchange(server.address, &request).await.json();
+        assert_eq!(metadata.get("registration_endpoint").is_some(), status == 401);
+    }
+}
