@@ -33,14 +33,12 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, ConfigErrors, LogFormat},
     grpc,
-    jose::{SigningAlgorithm, key_ring::DuplicateKey, verification_key::InvalidKey},
+    jose::{key_ring::DuplicateKey, verification_key::InvalidKey},
     key_file::KeyFileError,
     oauth::{
         AuthorizationServer, Freshness, Keys, Policy, Replica, Revocations,
         authorization_server::Dependencies,
-        client::{
-            ClientDirectory, ClientId, directory::StoredClients, secret::SecretVerifier, uses::SecretUses,
-        },
+        client::{ClientDirectory, directory::StoredClients, secret::SecretVerifier, uses::SecretUses},
         replica,
         store::{ClientQuery, ClientStore, StoreError},
         throttle::Rate,
@@ -112,22 +110,6 @@ pub enum StartError {
     /// The runtime or its signal handlers could not be set up.
     #[error("the process could not be set up: {0}")]
     Process(#[from] io::Error),
-}
-
-/// Why a reload was refused. The old clients stay in use.
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
-    /// The configuration is not valid.
-    #[error("{0}")]
-    Config(#[from] ConfigErrors),
-    /// Keys are made when the process starts.
-    #[error("{client_id:?} signs with {alg}, for which this process has no key; restart it to make one")]
-    MissingKey {
-        /// The client that would have no key.
-        client_id: ClientId,
-        /// Its algorithm.
-        alg: SigningAlgorithm,
-    },
 }
 
 /// Runs the server until a signal ends it, then returns.
@@ -260,15 +242,9 @@ impl Core {
     /// there are.
     ///
     /// # Errors
-    /// [`ReloadError`].
-    pub fn reload(&self, config: &Config) -> Result<usize, ReloadError> {
+    /// [`ConfigErrors`]; the old clients stay in use.
+    pub fn reload(&self, config: &Config) -> Result<usize, ConfigErrors> {
         let clients = config.reload()?.clients(|secret| self.secrets.hash(secret, &SystemRandom))?;
-        if let Some(client) =
-            clients.iter().find(|client| !self.server.can_sign(client.access_token_signing_alg))
-        {
-            let (client_id, alg) = (client.client_id.clone(), client.access_token_signing_alg);
-            return Err(ReloadError::MissingKey { client_id, alg });
-        }
         let count = clients.len();
         self.clients.replace(clients);
         Ok(count)

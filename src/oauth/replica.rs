@@ -173,8 +173,8 @@ impl Replica {
                 *position = None;
                 break;
             };
-            if changes.is_empty() {
-                seen.sequence = seen.sequence.max(sequence);
+            // Changes that nobody needs any more are left out, so that only the position tells whether there is more.
+            if sequence <= seen.sequence {
                 self.revocations.advance([], seen.clone());
                 self.revocations.forget(self.clock.now());
                 return Ok(());
@@ -271,6 +271,8 @@ mod tests {
         changes: Vec<(Sequence, Change)>,
         /// Changes up to here are forgotten.
         forgotten: Sequence,
+        /// Changes up to here are left out.
+        purged: Sequence,
         revocations: Vec<Revocation>,
         clients: std::collections::HashMap<String, ClientRecord>,
         uses: Vec<SecretUse>,
@@ -341,10 +343,11 @@ mod tests {
                 if incarnation != inner.incarnation || after < inner.forgotten {
                     return Changes::Gap;
                 }
-                // Two at a time: there may be more.
-                let changes: Vec<_> =
-                    inner.changes.iter().filter(|(sequence, _)| *sequence > after).take(2).cloned().collect();
-                let sequence = changes.last().map_or(after, |(sequence, _)| *sequence);
+                // Two at a time: there may be more. Those that nobody needs any more are left out.
+                let two = inner.changes.iter().filter(|(sequence, _)| *sequence > after).take(2);
+                let sequence = two.clone().last().map_or(after, |(sequence, _)| *sequence);
+                let purged = inner.purged;
+                let changes = two.filter(|(sequence, _)| *sequence > purged).cloned().collect();
                 Changes::After { changes, sequence }
             })
         }
@@ -548,6 +551,18 @@ mod tests {
         }
         world.replica.sync().await.unwrap();
         assert!(!world.refuses("t"));
+    }
+
+    #[tokio::test]
+    async fn changes_that_were_left_out_hide_none_behind_them() {
+        let world = world();
+        world.replica.load().await.unwrap();
+        for token_id in ["1", "2", "3", "4", "5"] {
+            world.store.revoke_token(token_id);
+        }
+        world.store.inner().purged = 4;
+        world.replica.sync().await.unwrap();
+        assert!(world.refuses("5") && !world.refuses("4"));
     }
 
     // V-29, V-70

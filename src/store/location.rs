@@ -101,6 +101,9 @@ fn is_local(host: &Host) -> bool {
     }
 }
 
+/// What PostgreSQL listens on unless told otherwise.
+const DEFAULT_PORT: u16 = 5432;
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let config = match &self.0 {
@@ -115,7 +118,12 @@ impl fmt::Display for Location {
                 Host::Tcp(name) => write!(f, "{separator}{name}")?,
                 Host::Unix(path) => write!(f, "{separator}{}", path.display())?,
             }
-            if let Some(port) = config.get_ports().get(at).or(config.get_ports().first()) {
+            if let Some(port) = config
+                .get_ports()
+                .get(at)
+                .or(config.get_ports().first())
+                .filter(|port| **port != DEFAULT_PORT)
+            {
                 write!(f, ":{port}")?;
             }
         }

@@ -20,6 +20,8 @@ mod migrations;
 mod postgres;
 mod revocations;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod transfer;
 mod value;

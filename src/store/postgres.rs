@@ -124,11 +124,12 @@ impl Postgres {
     /// A transaction.
     pub(super) async fn write(&self, steps: &[Step], kind: Kind) -> Result<Outcome, StoreError> {
         let deadline = if kind == Kind::Import { LONG_DEADLINE } else { DEADLINE };
-        // Never closed.
-        let turn = timeout(deadline, self.writers.acquire()).await.map_err(|_| no_answer())?;
-        let result = self.attempt(deadline, async || self.transaction(steps, kind).await).await;
-        drop(turn);
-        result
+        self.attempt(deadline, async || {
+            // Never closed.
+            let _turn = self.writers.acquire().await.map_err(|_| no_answer())?;
+            self.transaction(steps, kind).await
+        })
+        .await
     }
 
     async fn transaction(&self, steps: &[Step], kind: Kind) -> Result<Outcome, Failure> {

@@ -107,10 +107,10 @@ fn misuse_is_code_2_and_one_sentence() {
 #[test]
 fn config_check_counts_or_lists_everything() {
     let good = mintage(&["config", "check", "--dev"]);
-    assert_eq!((good.code, good.stdout.as_str()), (0, "ok: 3 settings given, 3 clients\n"));
+    assert_eq!((good.code, good.stdout.as_str()), (0, "ok: 4 settings given, 3 clients\n"));
     assert_eq!(
         mintage(&["config", "check", "--dev", "--output", "json"]).stdout,
-        "{\"clients\":3,\"ok\":true,\"settings\":3}\n"
+        "{\"clients\":3,\"ok\":true,\"settings\":4}\n"
     );
 
     let environment = [("MINTAGE_LISTEN", "x"), ("JWT_SECRET", "canary"), ("MINTAGE_LISTN", "y")];

@@ -57,6 +57,21 @@ async fn pool(server: &TestServer) -> Vec<String> {
     pool
 }
 
+/// Tokens that may be revoked, of the clients that ask most, and others that nobody can revoke.
+async fn revocable(server: &TestServer) -> Vec<String> {
+    let wire = &Wire::both(server).await[0];
+    let mut revocable = Vec::new();
+    for client_id in ["plain", "hmac", "edwards", "rsa"] {
+        for _ in 0..15 {
+            let auth = Auth::basic(client_id, &secret(client_id));
+            revocable.push(wire.granted(&auth, &Issue::default()).await);
+        }
+    }
+    revocable
+        .extend(broken(&revocable[0]).into_iter().map(|(_, text)| text).filter(|text| text.len() < 4_000));
+    revocable
+}
+
 /// What a case comes to, but for what differs from token to token.
 async fn verdict(wire: &Wire, case: &Case) -> Outcome<String> {
     match case {
@@ -69,6 +84,9 @@ async fn verdict(wire: &Wire, case: &Case) -> Outcome<String> {
         }),
         Case::Introspect(auth, token) => wire.introspect_text(auth, token).await,
         Case::UserInfo(auth, token) => wire.userinfo_with(auth, token.as_deref()).await,
+        Case::Revoke(auth, token, hint) => {
+            wire.revoke(auth, token, hint).await.map(|()| "revoked".to_owned())
+        }
     }
 }
 
@@ -77,9 +95,9 @@ async fn verdict(wire: &Wire, case: &Case) -> Outcome<String> {
 async fn both_transports_give_the_same_verdict_and_the_same_claims() {
     let seed: u64 = std::env::var("PARITY_SEED").map_or(0x6d69_6e74_6167_6501, |seed| seed.parse().unwrap());
     let server = TestServer::with(&configuration(true)).await;
-    let pool = pool(&server).await;
+    let (revocable, pool) = (revocable(&server).await, pool(&server).await);
 
-    let cases = tokio::task::block_in_place(|| cases(seed, CASES, pool));
+    let cases = tokio::task::block_in_place(|| cases(seed, CASES, pool, revocable));
     let (cases, wires) = (Arc::new(cases), Arc::new(Wire::both(&server).await));
     let ask = {
         let cases = Arc::clone(&cases);
@@ -116,6 +134,9 @@ async fn both_transports_give_the_same_verdict_and_the_same_claims() {
         ("Introspect inactive", 500),
         ("Introspect invalid_client", 300),
         ("Introspect invalid_request", 50),
+        ("Revoke ok", 100),
+        ("Revoke unauthorized_client", 100),
+        ("Revoke invalid_client", 100),
         ("UserInfo ok", 300),
         ("UserInfo invalid_token", 300),
         ("UserInfo invalid_request", 50),

@@ -8,10 +8,10 @@ use mintage::oauth::{
 };
 
 use crate::support::{
-    Auth, Issue, WRONG, Wire, error,
+    Auth, Issue, TestServer, WRONG, Wire, error,
     jwt::{broken, claims, header},
     replica::{Cluster, Mode, TestReplica},
-    server::NOW,
+    server::{CLIENTS, NOW},
 };
 
 fn auth(client_id: &str) -> Auth {
@@ -62,6 +62,52 @@ async fn a_revoked_token_is_inactive_everywhere_and_its_siblings_are_not() {
         assert!(!is_active(&Wire::at(&later.url()).await[0], &revoked).await);
     })
     .await;
+}
+
+// CHK-51, with the store of a server
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_every_algorithm_can_be_revoked() {
+    let server = TestServer::shared().await;
+    for wire in Wire::both(server).await {
+        for client_id in ["rs256", "ps256", "es256", "es384", "eddsa", "hs256"] {
+            let (revoked, sibling) = (wire.token(client_id).await, wire.token(client_id).await);
+            let refused = wire.revoke(&Auth::of("resource-server"), &revoked, "").await;
+            assert_eq!(error(refused), "unauthorized_client");
+            assert!(wire.is_active(&revoked).await);
+            wire.revoke(&Auth::of(client_id), &revoked, "").await.unwrap();
+            assert!(!wire.is_active(&revoked).await, "{client_id}");
+            assert!(wire.is_active(&sibling).await, "{client_id}");
+        }
+    }
+}
+
+// CHK-51, V-29: two servers on one database, and one that starts later
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_reaches_every_server_of_a_database_and_outlives_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("mintage.db").display());
+    let start = async || {
+        let environment = [("MINTAGE_DATABASE_URL", url.as_str()), ("MINTAGE_STORE_POLL_INTERVAL", "50ms")];
+        TestServer::with_environment(CLIENTS, &environment).await
+    };
+    let (here, there) = (start().await, start().await);
+    for (here, there) in Wire::both(&here).await.into_iter().zip(Wire::both(&there).await) {
+        let (revoked, sibling) = (here.token("es256").await, here.token("es256").await);
+        assert!(there.is_active(&revoked).await);
+        here.revoke(&Auth::of("es256"), &revoked, "").await.unwrap();
+        assert!(!here.is_active(&revoked).await);
+        let news = async {
+            while there.is_active(&revoked).await {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), news).await.expect("the news arrives");
+        assert!(there.is_active(&sibling).await);
+        let later = start().await;
+        let [later, _] = Wire::both(&later).await;
+        assert!(!later.is_active(&revoked).await);
+        assert!(later.is_active(&sibling).await);
+    }
 }
 
 // CHK-52, V-29: not even a client that may introspect it

@@ -43,6 +43,7 @@ pub enum Case {
     Issue(Auth, Issue),
     Introspect(Auth, String),
     UserInfo(Auth, Option<String>),
+    Revoke(Auth, String, String),
 }
 
 fn client_id() -> BoxedStrategy<String> {
@@ -137,8 +138,9 @@ fn token(pool: &[String]) -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// Requests whose tokens come from `pool`, most of them.
-fn case(pool: &[String]) -> Union<BoxedStrategy<Case>> {
+/// Requests whose tokens come from `pool`, most of them. Those that may be revoked are asked about by nobody: the answer
+/// would depend on who comes first.
+fn case(pool: &[String], revocable: &[String]) -> Union<BoxedStrategy<Case>> {
     let bearer = prop_oneof![
         20 => token(pool).prop_map(|token| Auth::Header(format!("Bearer {token}"))),
         2 => token(pool).prop_map(|token| Auth::Header(format!("bEaReR  {token}"))),
@@ -151,17 +153,30 @@ fn case(pool: &[String]) -> Union<BoxedStrategy<Case>> {
         1 => (auth().prop_filter("a form of its own", |auth| auth.parameters().is_empty()), token(pool).prop_map(Some)).boxed(),
     ];
     let anybody = prop::sample::select(vec!["plain", "hmac", "edwards"]);
-    let caller = prop_oneof![
-        1 => auth(),
-        1 => anybody.prop_map(|client_id| Auth::basic(client_id, &secret(client_id))),
-    ];
+    let caller = || {
+        prop_oneof![
+            1 => auth(),
+            1 => anybody.clone().prop_map(|client_id| Auth::basic(client_id, &secret(client_id))),
+        ]
+    };
+    let revoker = caller();
     let no_message = |auth: Auth| if auth.message().is_some() { Auth::None } else { auth };
     Union::new_weighted(vec![
         (5, (auth(), issue()).prop_map(|(auth, issue)| Case::Issue(auth, issue)).boxed()),
         (
             3,
-            (caller, prop_oneof![20 => token(pool), 1 => Just(String::new())])
+            (caller(), prop_oneof![20 => token(pool), 1 => Just(String::new())])
                 .prop_map(|(auth, token)| Case::Introspect(auth, token))
+                .boxed(),
+        ),
+        (
+            1,
+            (
+                revoker,
+                prop_oneof![20 => token(revocable), 1 => Just(String::new())],
+                prop::sample::select(vec!["", "access_token", "refresh_token", "?"]).prop_map(str::to_owned),
+            )
+                .prop_map(|(auth, token, hint)| Case::Revoke(auth, token, hint))
                 .boxed(),
         ),
         (2, presented.prop_map(move |(auth, token)| Case::UserInfo(no_message(auth), token)).boxed()),
@@ -169,13 +184,13 @@ fn case(pool: &[String]) -> Union<BoxedStrategy<Case>> {
 }
 
 /// The first `count` cases of a seed.
-pub fn cases(seed: u64, count: usize, pool: Vec<String>) -> Vec<Case> {
+pub fn cases(seed: u64, count: usize, pool: Vec<String>, revocable: Vec<String>) -> Vec<Case> {
     let generate = move || {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_be_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-        let strategy = case(&pool);
+        let strategy = case(&pool, &revocable);
         (0..count).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
     };
     // Unoptimised strategies take more stack than a test has.

@@ -285,11 +285,11 @@ impl Cluster {
         let clients = Arc::new(ClientDirectory::with_store(Vec::new(), stored));
         let (revocations, uses) = (Arc::default(), Arc::default());
         let policy = Policy {
+            registration: false,
             issuer: Issuer::parse(ISSUER).unwrap(),
             max_lifetime: Duration::from_secs(86400),
             max_revocation_age: Duration::from_secs(30),
             failed_auth_rate: None,
-            registration: false,
         };
         let dependencies = Dependencies {
             clock: Arc::<TestClock>::clone(&clock),

@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use mintage::{
-    app::{self, Core, ReloadError},
+    app::{self, Core},
     clock::TestClock,
-    config::{self, Config, Environment, Sources},
+    config::{self, Config, ConfigErrors, Environment, Sources},
     readiness::Readiness,
     serve::{self, Limits, Shutdown},
     telemetry::{Metrics, Telemetry},
@@ -191,7 +191,7 @@ impl TestServer {
     }
 
     /// Replaces the configuration file and reloads the clients, as SIGHUP does.
-    pub async fn reload(&self, toml: &str) -> Result<usize, ReloadError> {
+    pub async fn reload(&self, toml: &str) -> Result<usize, ConfigErrors> {
         std::fs::write(self.directory.path().join("mintage.toml"), toml).unwrap();
         tokio::task::block_in_place(|| self.core.reload(&self.config))
     }
