@@ -93,7 +93,7 @@ pub(super) struct Rotate {
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  MINTAGE_MASTER_KEY=\"$NEW_KEY $OLD_KEY\" mintage key rewrap --config mintage.toml"
+    after_help = "Example, with the new master key before the old one in MINTAGE_MASTER_KEY or its file:\n  mintage key rewrap --config mintage.toml"
 )]
 pub(super) struct Rewrap {
     #[command(flatten)]

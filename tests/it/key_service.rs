@@ -16,6 +16,11 @@ use tonic::{Code, Request, Status, Streaming, transport::Channel};
 
 use crate::support::{Auth, TestServer, Wire, jwt::header, process::Process, server::CLIENTS};
 
+#[path = "../../examples/resource_server.rs"]
+mod resource_server;
+
+use resource_server::{Refusal, Validator};
+
 const ALG: SigningAlgorithm = SigningAlgorithm::EdDSA;
 
 /// More than anything here takes.
@@ -292,4 +297,52 @@ async fn streams_end_with_the_server() {
     drop(client);
     assert!(process.ended().await.success());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+// I2: the example learns of a revocation within a second
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resource_server_validates_by_itself() {
+    let server = Process::start(CLIENTS).await;
+    let issuer = format!("http://{}", server.address);
+    let post = async |path: &str, form: &[(&str, &str)]| {
+        let body: Vec<String> = form.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = reqwest::Client::new()
+            .post(format!("{issuer}{path}"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("authorization", &Auth::of("es256").headers()[0])
+            .body(body.join("&"));
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    let token = async || {
+        let answer = post("/token", &[("grant_type", "client_credentials")]).await;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    };
+    let own =
+        pb::ClientSecret { client_id: "resource-server".to_owned(), client_secret: "rs-secret".to_owned() };
+    let client = client(server.address).await;
+    let [good, revoked] = [token().await, token().await];
+    let validator = Validator::follow(client.clone(), own.clone(), &issuer, "https://api.example");
+    let elsewhere = Validator::follow(client.clone(), own, &issuer, "https://other.example");
+    let wrong =
+        pb::ClientSecret { client_id: "resource-server".to_owned(), client_secret: "wrong".to_owned() };
+    let refused = Validator::follow(client, wrong, &issuer, "https://api.example");
+    let learns = async |validator: &Validator, token: &str, expected: Option<Refusal>| {
+        let begun = std::time::Instant::now();
+        while validator.validate(token).err() != expected {
+            assert!(begun.elapsed() < PATIENCE, "{:?}", validator.validate(token));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        begun.elapsed()
+    };
+    learns(&validator, &revoked, None).await;
+    learns(&refused, &good, Some(Refusal::NotKnown)).await;
+    learns(&elsewhere, &good, Some(Refusal::Invalid)).await;
+    assert_eq!(validator.validate(&format!("{good}A")).unwrap_err(), Refusal::Invalid);
+    assert_eq!(validator.validate("a.b.c").unwrap_err(), Refusal::Invalid);
+
+    post("/revoke", &[("token", &revoked)]).await;
+    let after = learns(&validator, &revoked, Some(Refusal::Revoked)).await;
+    assert!(after < Duration::from_secs(1), "{after:?}");
+    assert_eq!(validator.validate(&good).unwrap().sub, "es256");
 }
