@@ -97,7 +97,7 @@ async fn each_refusal_names_the_rule_that_decided() {
     admin.create(client("c", "read")).await;
     admin.create(pb::Client { enabled: Some(false), ..client("disabled", "read") }).await;
     admin
-        .create(pb::Client { access_token_signing_alg: "EdDSA".to_owned(), ..client("keyless", "read") })
+        .create(pb::Client { access_token_signing_alg: "ES384".to_owned(), ..client("keyless", "read") })
         .await;
     admin
         .create(pb::Client { token_endpoint_auth_method: "none".to_owned(), ..client("public", "read") })
