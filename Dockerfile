@@ -12,7 +12,8 @@ COPY src src
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     cargo build --release --locked --bin mintage \
-    && cp target/release/mintage /mintage
+    && cp target/release/mintage /mintage \
+    && mkdir /state
 
 # The binary needs glibc and libgcc_s; aws-lc is linked into it. The cc image is those two of the same Debian release as
 # the build stage, so it runs what was tested, CA certificates for `mintage token verify`, and no shell. A static musl
@@ -29,10 +30,14 @@ LABEL org.opencontainers.image.title="mintage" \
     org.opencontainers.image.revision="${REVISION}"
 
 COPY --from=build /mintage /usr/bin/mintage
+# The embedded store and its master key; with PostgreSQL nothing is written.
+COPY --from=build --chown=65532:65532 --chmod=0700 /state /var/lib/mintage
+VOLUME /var/lib/mintage
 
 # Reachable from outside the container, and where the health check asks. The ops port stays on the container's loopback
 # until MINTAGE_OPS_LISTEN says otherwise.
-ENV MINTAGE_LISTEN=0.0.0.0:8000
+ENV MINTAGE_LISTEN=0.0.0.0:8000 \
+    MINTAGE_DATABASE_URL=sqlite:///var/lib/mintage/mintage.db
 EXPOSE 8000
 # The image's own unprivileged user, by number so that an orchestrator can see that it is not root.
 USER 65532:65532
