@@ -87,6 +87,10 @@ impl Server {
         let child = Command::new(env!("CARGO_BIN_EXE_mintage"))
             .args(["serve", "--config"])
             .arg(&file)
+            .env(
+                "MINTAGE_DATABASE_URL",
+                format!("sqlite://{}", directory.path().join("mintage.db").display()),
+            )
             .env("MINTAGE_LISTEN", address.to_string())
             .env("MINTAGE_OPS_LISTEN", ops.to_string())
             .env("MINTAGE_LOG", "warn")
