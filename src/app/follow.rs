@@ -11,7 +11,6 @@ use super::Core;
 use crate::{
     config::Config,
     oauth::Freshness,
-    random::SystemRandom,
     readiness::{Readiness, StoreState},
     telemetry::{Metrics, StoreFigures},
 };
@@ -108,7 +107,7 @@ fn announce(state: StoreState, bounds: Bounds) {
 async fn chores(core: Arc<Core>, snapshot_file: Option<PathBuf>) {
     let mut interval = time::interval(CHORES);
     interval.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-    let mut round = 0u32;
+    let (mut round, mut recalled) = (0u32, false);
     loop {
         interval.tick().await;
         if core.replica.freshness.is_failing() {
@@ -122,18 +121,12 @@ async fn chores(core: Arc<Core>, snapshot_file: Option<PathBuf>) {
             report("expired revocations were not forgotten", purged);
         }
         if let Some(file) = &snapshot_file {
-            let saved = async {
-                let snapshot = core.snapshot().await.map_err(|error| error.to_string())?;
-                let (file, master) = (file.clone(), Arc::clone(&core.store.master));
-                super::blocking(move || snapshot.save(&file, &master, &SystemRandom))
-                    .await
-                    .map_err(|error| error.to_string())?
-                    .map_err(|problem| format!("the snapshot {problem}"))
-            };
-            report(
-                "the snapshot was not written; a start without the store would use the old one",
-                saved.await,
-            );
+            if !recalled {
+                core.recall_clients(file).await;
+                recalled = true;
+            }
+            let saved = core.save_snapshot(file).await;
+            report("the snapshot was not written; a start without the store would use the old one", saved);
         }
         round = round.wrapping_add(1);
     }

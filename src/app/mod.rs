@@ -327,7 +327,7 @@ fn warn_about(config: &Config) {
     }
 }
 
-/// How long the last write may take.
+/// How long the last writes may take.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
 async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError> {
@@ -351,6 +351,7 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
     announce(&config, public.local_addr()?, ops.as_ref().map(TcpListener::local_addr).transpose()?);
     let core = Arc::new(core);
     let beside = follow(&core, &config, &readiness, telemetry.metrics());
+    let snapshot_file = config.store.snapshot_file.clone();
     reload::on_hangup(config, Arc::clone(&core))?;
 
     readiness.set(true);
@@ -372,9 +373,25 @@ async fn serve_until_signal(config: Config, core: Core) -> Result<(), StartError
     );
     drop(beside);
     // A store that is away does not hold up the end.
-    let _ = tokio::time::timeout(FAREWELL, core.replica.flush_uses()).await;
+    let _ = tokio::time::timeout(FAREWELL, farewell(&core, snapshot_file.as_deref())).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What the next start is glad of.
+async fn farewell(core: &Core, snapshot_file: Option<&Path>) {
+    if core.replica.freshness.is_failing() {
+        return;
+    }
+    if let Err(error) = core.replica.flush_uses().await {
+        tracing::warn!(%error, "uses of secrets were not written");
+    }
+    if let Some(Err(error)) = match snapshot_file {
+        Some(file) => Some(core.save_snapshot(file).await),
+        None => None,
+    } {
+        tracing::warn!(%error, "the snapshot was not written");
+    }
 }
 
 async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

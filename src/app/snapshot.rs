@@ -68,7 +68,7 @@ impl Snapshot {
     /// A sentence that says why it is of no use.
     pub(super) fn load(path: &Path, master: &MasterKeys) -> Result<Option<Self>, String> {
         let Some(sealed) = private_file::read(path, MAX_LENGTH)? else { return Ok(None) };
-        let text = master.open(CONTEXT, &sealed).map_err(|error| error.to_string())?;
+        let text = master.open(CONTEXT, &sealed).map_err(|error| format!("cannot be opened: {error}"))?;
         serde_json::from_slice(text.expose()).map(Some).map_err(|_| "is of another version".to_owned())
     }
 }

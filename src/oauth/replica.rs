@@ -192,13 +192,20 @@ impl Replica {
         sequence: u64,
     ) -> Result<(), StoreError> {
         let (mut revocations, mut keys): (Vec<Revocation>, bool) = (Vec::new(), false);
+        let mut in_use = Vec::new();
         for change in changes {
             match change {
-                Change::Client(client_id) => self.directory.invalidate(client_id.as_str()),
+                Change::Client(client_id) => {
+                    if self.directory.invalidate(client_id.as_str()) {
+                        in_use.push(client_id);
+                    }
+                }
                 Change::Keys => keys = true,
                 Change::Revocation(revocation) => revocations.push(revocation),
             }
         }
+        // Who was in memory is so again before somebody asks: the store may be away by then.
+        self.directory.expect(in_use.iter().map(|client_id| client_id.as_str()));
         // A key's revocation is known before the key goes, and each counts even when the rest has to be tried again.
         for revocation in &revocations {
             self.revocations.apply(revocation);

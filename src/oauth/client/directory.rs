@@ -150,14 +150,14 @@ impl ClientDirectory {
         self.configured.load_full()
     }
 
-    /// Forgets what the store says of a client: it changed. A read that goes on meanwhile is not kept.
-    pub fn invalidate(&self, client_id: &str) {
-        if let Some(stored) = &self.stored {
-            let mut reads = stored.reads();
-            reads.going.remove(client_id);
-            stored.known.remove(client_id);
-            stored.unknown.remove(client_id);
-        }
+    /// Forgets what the store says of a client: it changed. A read that goes on meanwhile is not kept. Returns whether the
+    /// client was in memory.
+    pub fn invalidate(&self, client_id: &str) -> bool {
+        let Some(stored) = &self.stored else { return false };
+        let mut reads = stored.reads();
+        reads.going.remove(client_id);
+        stored.unknown.remove(client_id);
+        stored.known.remove(client_id).is_some()
     }
 
     /// Forgets everything that came from the store.

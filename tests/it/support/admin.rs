@@ -291,6 +291,12 @@ methods! {
 }
 
 impl Admin {
+    /// The admin services at an address.
+    pub async fn at(address: SocketAddr, token: &str) -> Self {
+        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        Self { client: ClientServiceClient::new(channel), token: token.to_owned() }
+    }
+
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if !self.token.is_empty() {

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod auth;
 pub mod cases;
+pub mod cluster;
 pub mod forge;
 pub mod http;
 pub mod jwt;

@@ -27,6 +27,13 @@ impl Process {
 
     /// The same through a shell script, which gets the command as its arguments.
     pub async fn start_through(toml: &str, script: &str) -> Self {
+        let mut process = Self::spawn(toml, script, &[]);
+        process.ready().await;
+        process
+    }
+
+    /// Starts a server with more environment and waits for nothing.
+    pub fn spawn(toml: &str, script: &str, environment: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("mintage.toml");
         fs::write(&config, toml).unwrap();
@@ -41,15 +48,19 @@ impl Process {
             .env("MINTAGE_LISTEN", address.to_string())
             .env("MINTAGE_OPS_LISTEN", ops.to_string())
             .env("MINTAGE_LOG", "info")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(stream("stdout"))
             .stderr(stream("stderr"))
             .spawn()
             .unwrap();
-        let mut process = Self { child, address, ops, config, directory };
-        let ready = process.eventually(async |this| this.get(this.address, "/readyz").await == Some(200));
-        assert!(ready.await, "not ready: {}", process.stderr());
-        process
+        Self { child, address, ops, config, directory }
+    }
+
+    /// Waits until it is ready.
+    pub async fn ready(&mut self) {
+        let ready = self.eventually(async |this| this.get(this.address, "/readyz").await == Some(200));
+        assert!(ready.await, "not ready: {}", self.stderr());
     }
 
     /// The status of a GET, `None` when there is no answer.

@@ -1,0 +1,27 @@
+//! Faults of the store under whole servers: real processes, a real PostgreSQL, and a proxy for each replica that does what
+//! networks do.
+
+mod outage;
+mod partition;
+mod propagation;
+mod restart;
+mod silence;
+mod staleness;
+mod together;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::support::{
+    cluster::{Cluster, Known, Load, Replica, Times, eventually},
+    postgres::Postgres,
+    proxy::Mode,
+};
+
+/// Within this all is well again by itself.
+const HEALED: Duration = Duration::from_secs(5);
+
+/// What a request may wait for the store is 250 ms; the rest is for a machine that does other things as well.
+const NO_WAIT: Duration = Duration::from_millis(1250);
