@@ -4,15 +4,20 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use super::{Core, StartError, grpc_settings, keys, stores};
+use super::{
+    Core, OpenedStore, StartError,
+    core::{grpc_settings, policy},
+    keys, stores,
+};
 use crate::{
     admin::{ClientAdmin, SigningKeyAdmin, clients, signing_keys},
     clock::{Clock, SystemClock},
     config::Config,
-    grpc::{self, ClientMessages},
-    jose::SigningAlgorithm,
+    grpc::{self, ClientMessages, ExplainMessages},
+    jose::{SigningAlgorithm, SigningKey},
     oauth::{
-        Keys,
+        AuthorizationServer, Freshness, Keys,
+        authorization_server::Dependencies,
         client::{ClientDirectory, SecretHash, secret::SecretVerifier},
         store::Stores,
     },
@@ -24,7 +29,7 @@ impl Core {
     ///
     /// # Errors
     /// [`StartError::Reflection`].
-    pub fn admin_routes(&self, config: &Config) -> Result<Router, StartError> {
+    pub(super) fn admin_routes(&self, config: &Config) -> Result<Router, StartError> {
         let services = grpc::AdminServices {
             server: Arc::clone(&self.server),
             clients: Arc::clone(&self.client_admin),
@@ -39,15 +44,62 @@ impl Core {
 /// # Errors
 /// [`StartError`]. A store in memory is refused: it ends with the process that has it.
 pub async fn open_clients(config: &Config) -> Result<ClientMessages, StartError> {
+    Ok(ClientMessages(Clients::open(config, &stores::open_store(config).await?).await?.admin))
+}
+
+/// What a configuration's server would answer a client of its store, for whoever may open it. Nothing is signed, so that no
+/// key file is read.
+///
+/// # Errors
+/// As [`open_clients`], and when a key of the store cannot be used.
+pub async fn open_explainer(config: &Config) -> Result<ExplainMessages, StartError> {
     let opened = stores::open_store(config).await?;
-    let key = stores::secret_hash_key(&*opened.stores.keys, &opened.master).await?;
-    let secrets = Arc::new(SecretVerifier::with_key(&key, &SystemRandom, 1)?);
-    // Who is configured matters here, and not with which secret.
-    let configured = config.clients(|_| Ok(SecretHash::Keyed([0; 32])))?;
-    let directory = Arc::new(ClientDirectory::new(configured));
+    let clients = Clients::open(config, &opened).await?;
+    let shared_secret = config.jwt_secret.as_ref().map(SigningKey::from_shared_secret).transpose()?;
+    let keys =
+        Keys::new(shared_secret.into_iter().collect(), Arc::clone(&opened.master), keys::timing(config))?
+            .with_configured(configured_by_file(config));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let admin = client_admin(config, &opened.stores, &secrets, &directory, &clock);
-    Ok(ClientMessages(Arc::new(admin)))
+    // A key that cannot be opened does not sign, and that is what is explained then.
+    keys.reload(&*opened.stores.keys, clock.now()).await?;
+    let dependencies = Dependencies {
+        clock,
+        random: Arc::new(SystemRandom),
+        clients: clients.directory,
+        secrets: clients.secrets,
+        keys: Arc::new(keys),
+        revocations: Arc::default(),
+        freshness: Arc::new(Freshness::always()),
+        revocation_store: None,
+        uses: Arc::default(),
+    };
+    let server = Arc::new(AuthorizationServer::new(policy(config), dependencies));
+    Ok(ExplainMessages { clients: clients.admin, server })
+}
+
+/// The clients of a store without a server.
+struct Clients {
+    admin: Arc<ClientAdmin>,
+    directory: Arc<ClientDirectory>,
+    secrets: Arc<SecretVerifier>,
+}
+
+impl Clients {
+    async fn open(config: &Config, opened: &OpenedStore) -> Result<Self, StartError> {
+        let key = stores::secret_hash_key(&*opened.stores.keys, &opened.master).await?;
+        let secrets = Arc::new(SecretVerifier::with_key(&key, &SystemRandom, 1)?);
+        // Who is configured matters here, and not with which secret.
+        let configured = config.clients(|_| Ok(SecretHash::Keyed([0; 32])))?;
+        let directory = Arc::new(ClientDirectory::new(configured));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let admin = Arc::new(client_admin(config, &opened.stores, &secrets, &directory, &clock));
+        Ok(Self { admin, directory, secrets })
+    }
+}
+
+/// The algorithm whose key is in a file. That need not be read to know that there is one.
+fn configured_by_file(config: &Config) -> Option<SigningAlgorithm> {
+    config.rs256_key_files.is_some().then_some(SigningAlgorithm::RS256)
 }
 
 /// The signing keys of a configuration's store, for whoever may open it.
@@ -57,14 +109,12 @@ pub async fn open_clients(config: &Config) -> Result<ClientMessages, StartError>
 pub async fn open_keys(config: &Config) -> Result<SigningKeyAdmin, StartError> {
     let opened = stores::open_store(config).await?;
     let keys = Keys::new(Vec::new(), Arc::clone(&opened.master), keys::timing(config))?;
-    // A key file is not read to know that there is one.
-    let configured = config.rs256_key_files.is_some().then_some(SigningAlgorithm::RS256);
     Ok(SigningKeyAdmin::new(signing_keys::Dependencies {
         store: opened.stores.keys,
         master: opened.master,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
-        keys: Arc::new(keys.with_configured(configured)),
+        keys: Arc::new(keys.with_configured(configured_by_file(config))),
     }))
 }
 

@@ -1,4 +1,4 @@
-//! What the ops listener serves: metrics and health. The public listener never has the former (V-64).
+//! What the ops listener serves: metrics, health and the administration. The public listener has the second alone (V-64).
 
 use axum::{
     Router,
@@ -7,15 +7,31 @@ use axum::{
     routing::get,
 };
 
+use super::{Core, StartError};
 use crate::{
+    config::Config,
     readiness::Readiness,
     rest,
+    serve::{self, router::Routes},
     telemetry::{Metrics, metrics},
 };
 
-/// `/metrics`, `/healthz`, `/readyz`.
-pub(super) fn routes(metrics: Metrics, readiness: &Readiness) -> Router {
-    Router::new().route("/metrics", get(async move || render(&metrics))).merge(rest::health(readiness))
+impl Core {
+    /// `/metrics`, `/healthz`, `/readyz` and the admin services.
+    ///
+    /// # Errors
+    /// [`StartError::Reflection`].
+    pub fn ops_routes(
+        &self,
+        config: &Config,
+        metrics: Metrics,
+        readiness: &Readiness,
+    ) -> Result<Routes, StartError> {
+        let rest = Router::new()
+            .route("/metrics", get(async move || render(&metrics)))
+            .merge(rest::health(readiness));
+        Ok(serve::router(rest, self.admin_routes(config)?))
+    }
 }
 
 fn render(metrics: &Metrics) -> Response {

@@ -1,15 +1,14 @@
 //! `mintage.admin.v1.ClientService`: each method checks the token of the call and passes the message on.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
 use super::{
-    admin_auth::{Failure, authorise, finish},
+    admin_auth::{authorise, finish},
     call::Call,
-    client_authentication::non_empty,
-    client_messages::{ClientMessages, to_pb_duration},
-    json::to_struct,
+    client_messages::ClientMessages,
+    explain_messages::ExplainMessages,
     pb::admin as pb,
 };
 use crate::{
@@ -17,10 +16,6 @@ use crate::{
     oauth::{
         AuthorizationServer,
         bearer::{Authorised, Demand},
-        explain::{Decision, Explanation},
-        grant::GrantType,
-        issue::Wish,
-        scope::RequestedScope,
     },
 };
 
@@ -29,11 +24,13 @@ use crate::{
 pub(super) struct ClientService {
     server: Arc<AuthorizationServer>,
     clients: ClientMessages,
+    explain: ExplainMessages,
 }
 
 impl ClientService {
     pub(super) fn new(server: Arc<AuthorizationServer>, clients: Arc<ClientAdmin>) -> Self {
-        Self { server, clients: ClientMessages(clients) }
+        let explain = ExplainMessages { clients: Arc::clone(&clients), server: Arc::clone(&server) };
+        Self { server, clients: ClientMessages(clients), explain }
     }
 }
 
@@ -125,55 +122,13 @@ impl pb::client_service_server::ClientService for ClientService {
         let (call, message) = Call::begin("ExplainToken", request);
         let result = async {
             authorise(&self.server, &call, Demand::Read).await?;
-            self.explain(message).await
+            Ok(self.explain.explain(message).await?)
         };
         finish(&call, result.await)
-    }
-}
-
-impl ClientService {
-    async fn explain(&self, message: pb::ExplainTokenRequest) -> Result<pb::ExplainTokenResponse, Failure> {
-        let client = self.clients.0.find(&message.client_id).await?;
-        let scope = (!message.scopes.is_empty()).then_some(RequestedScope::Tokens(message.scopes));
-        let grant_type = non_empty(message.grant_type);
-        let wish = Wish {
-            grant_type: grant_type.as_deref().unwrap_or(GrantType::ClientCredentials.as_str()),
-            scope: scope.as_ref(),
-            resources: &message.resources,
-            audiences: &message.audiences,
-            lifetime: message.lifetime.map(|wish| wish.try_into().unwrap_or(Duration::ZERO)),
-        };
-        Ok(explain_response(self.server.explain(&client, &wish)?))
     }
 }
 
 /// Who changed something; what exactly is in the store.
 fn note(method: &'static str, caller: &Authorised) {
     tracing::info!(method, by = caller.client_id().as_str(), "an administrator made a change");
-}
-
-fn explain_response(explanation: Explanation) -> pb::ExplainTokenResponse {
-    let decisions = explanation.decisions.into_iter().map(to_pb_decision).collect();
-    let Some(token) = explanation.token else {
-        return pb::ExplainTokenResponse { decisions, ..Default::default() };
-    };
-    pb::ExplainTokenResponse {
-        granted: true,
-        decisions,
-        scopes: token.scope.tokens().map(str::to_owned).collect(),
-        audiences: token.audiences.iter().map(ToString::to_string).collect(),
-        lifetime: Some(to_pb_duration(token.lifetime)),
-        access_token_signing_alg: token.alg.as_str().to_owned(),
-        claims: to_struct(&token.claims_json),
-        claims_json: token.claims_json,
-    }
-}
-
-fn to_pb_decision(decision: Decision) -> pb::Decision {
-    pb::Decision {
-        member: decision.member.to_owned(),
-        refused: decision.refusal.is_some(),
-        oauth_error: decision.refusal.map(|error| error.code().to_owned()).unwrap_or_default(),
-        rule: decision.rule,
-    }
 }

@@ -7,7 +7,7 @@
 //! - `key_service`: mintage.token.v1.KeyService; `watch`: its streams
 //! - `client_service`: mintage.admin.v1.ClientService
 //! - `signing_key_service`: mintage.admin.v1.SigningKeyService
-//! - [`ClientMessages`]: the same without asking who calls
+//! - [`ClientMessages`], [`ExplainMessages`]: the methods of ClientService without asking who calls
 //! - `admin_auth`: who may call the admin services
 //! - `client_authentication`: credentials of a call
 //! - `call`: what the connection and the log contribute
@@ -22,6 +22,7 @@ mod client_authentication;
 mod client_messages;
 mod client_service;
 mod error;
+mod explain_messages;
 mod json;
 mod key_service;
 mod redact;
@@ -43,6 +44,7 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::server::HealthReporter;
 
 pub use client_messages::ClientMessages;
+pub use explain_messages::ExplainMessages;
 
 use crate::{
     admin::{ClientAdmin, SigningKeyAdmin},

@@ -120,7 +120,7 @@ impl AuthorizationServer {
 
     /// Whether there is a key for this algorithm.
     pub fn can_sign(&self, alg: SigningAlgorithm) -> bool {
-        self.keys.current().signing_key(alg).is_some()
+        self.keys.is_configured(alg) || self.keys.current().signing_key(alg).is_some()
     }
 
     /// Verifies an access token as far as it says itself whether it is acceptable.

@@ -60,29 +60,53 @@ pub(super) fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> 
         .block_on(command)
 }
 
+impl Target {
+    /// The configuration that names the store.
+    fn config(&self) -> Result<config::Config, Failure> {
+        let arguments = serve::Arguments { config: self.config.clone(), ..serve::Arguments::default() };
+        let config = config::load(&arguments.into_sources())?;
+        if config.store.location.is_private() {
+            return Err(Failure::failed(
+                "the store is in memory and belongs to the server that runs; pass --server with its ops address, or set \
+                 database_url",
+            ));
+        }
+        Ok(config)
+    }
+}
+
 impl Backend {
     pub(super) async fn open(target: &Target) -> Result<Self, Failure> {
         match &target.server {
             Some(url) => Ok(Self::Server(Box::new(Server::connect(url, target.token_file.as_ref()).await?))),
+            None => Ok(Self::Store(
+                app::open_clients(&target.config()?).await.map_err(|error| not_opened(&error))?,
+            )),
+        }
+    }
+
+    /// What a token would say. On the store this takes more than its clients: its keys, and the server's settings.
+    pub(super) async fn explain(
+        target: &Target,
+        message: pb::ExplainTokenRequest,
+    ) -> Result<pb::ExplainTokenResponse, Failure> {
+        match &target.server {
+            Some(url) => {
+                let mut server = Server::connect(url, target.token_file.as_ref()).await?;
+                let response = server.client.explain_token(server.request(message)?).await;
+                response.map(tonic::Response::into_inner).map_err(|status| from_server(&status))
+            }
             None => {
-                let arguments =
-                    serve::Arguments { config: target.config.clone(), ..serve::Arguments::default() };
-                let config = config::load(&arguments.into_sources())?;
-                Ok(Self::Store(open_store(&config).await?))
+                let explainer = app::open_explainer(&target.config()?).await;
+                let explainer = explainer.map_err(|error| not_opened(&error))?;
+                explainer.explain(message).await.map_err(|error| from_core(&error))
             }
         }
     }
 }
 
-/// The clients of the store that the configuration names.
-async fn open_store(config: &config::Config) -> Result<ClientMessages, Failure> {
-    if config.store.location.is_private() {
-        return Err(Failure::failed(
-            "the store is in memory and belongs to the server that runs; pass --server with its ops address, or set \
-             database_url",
-        ));
-    }
-    app::open_clients(config).await.map_err(|error| Failure::failed(error.to_string()))
+fn not_opened(error: &app::StartError) -> Failure {
+    Failure::failed(error.to_string())
 }
 
 /// One method: the same message, whichever way it takes.
@@ -112,6 +136,7 @@ methods! {
     add_secret, add_client_secret: AddClientSecretRequest -> AddClientSecretResponse;
     list_secrets, list_client_secrets: ListClientSecretsRequest -> ListClientSecretsResponse;
     retire_secret, retire_client_secret: RetireClientSecretRequest -> RetireClientSecretResponse;
+    revoke_tokens, revoke_client_tokens: RevokeClientTokensRequest -> RevokeClientTokensResponse;
 }
 
 impl Server {

@@ -1,4 +1,4 @@
-//! Times on the command line: RFC 3339 in UTC, or a duration from now.
+//! Times on the command line: RFC 3339 in UTC, or a duration from or before now.
 
 use prost_types::Timestamp;
 
@@ -19,6 +19,19 @@ pub(in crate::cli) fn parse(text: &str) -> Result<Timestamp, Failure> {
     parse_rfc3339(text).map(seconds).ok_or_else(|| {
         Failure::misused(format!(
             "{text:?} is no time; write a duration from now such as 90d, or an instant such as 2030-01-31T12:00:00Z"
+        ))
+    })
+}
+
+/// The same for what lies behind: `1h` is an hour ago.
+pub(in crate::cli) fn parse_past(text: &str) -> Result<Timestamp, Failure> {
+    if let Ok(ago) = duration::parse(text) {
+        let at = SystemClock.now().seconds().saturating_sub(ago.as_secs());
+        return Ok(seconds(i64::try_from(at).unwrap_or(i64::MAX)));
+    }
+    parse_rfc3339(text).map(seconds).ok_or_else(|| {
+        Failure::misused(format!(
+            "{text:?} is no time; write how long ago it was, such as 1h, or an instant such as 2030-01-31T12:00:00Z"
         ))
     })
 }
@@ -106,6 +119,15 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_duration_lies_ahead_or_behind() {
+        let now = i64::try_from(SystemClock.now().seconds()).unwrap();
+        assert!((now + 3600..now + 3660).contains(&parse("1h").unwrap().seconds));
+        assert!((now - 3600..now - 3540).contains(&parse_past("1h").unwrap().seconds));
+        assert_eq!(parse_past("2027-01-15T08:00:00Z").unwrap().seconds, 1_800_000_000);
+        assert!(parse_past("yesterday").is_err());
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! - `backend`: where a command does its work
 //! - `members`: the members of a client as flags
 //! - `secret`: `mintage client secret`
+//! - `tokens`: `mintage client revoke-tokens` and `mintage client explain`
 //! - `instant`: times as text
 //! - `show`: clients and secrets as text and JSON
 
@@ -11,6 +12,7 @@ pub(super) mod instant;
 mod members;
 mod secret;
 mod show;
+mod tokens;
 
 use clap::{Args, Subcommand};
 use prost_types::FieldMask;
@@ -34,6 +36,10 @@ pub(super) enum Command {
     Update(Box<Update>),
     /// Delete a client; its tokens are revoked
     Delete(Delete),
+    /// Revoke every token of a client
+    RevokeTokens(tokens::RevokeTokens),
+    /// Say what a token for a client would say, and which rule decides each part of it
+    Explain(tokens::Explain),
     /// Add, list or retire secrets of a client
     #[command(
         subcommand,
@@ -147,6 +153,8 @@ pub(super) fn run(command: Command) -> Result<Report, Failure> {
             Command::Show(arguments) => show(arguments).await,
             Command::Update(arguments) => update(*arguments).await,
             Command::Delete(arguments) => delete(arguments).await,
+            Command::RevokeTokens(arguments) => tokens::revoke(arguments).await,
+            Command::Explain(arguments) => tokens::explain(arguments).await,
             Command::Secret(command) => secret::run(command).await,
         }
     })

@@ -270,7 +270,8 @@ fn time(time: &Option<Timestamp>) -> String {
     time.as_ref().map(instant::format).unwrap_or_default()
 }
 
-fn to_json<T: Serialize>(value: &T) -> Result<String, Failure> {
+/// As JSON text.
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, Failure> {
     serde_json::to_string(value)
         .map_err(|error| Failure::failed(format!("the answer cannot be printed ({error})")))
 }

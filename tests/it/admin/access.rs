@@ -7,6 +7,7 @@ use tonic_types::StatusExt;
 use crate::support::{
     admin::{AdminServer, SECRET, client},
     raw_grpc::{Connection, frame},
+    server::NOW,
 };
 
 fn oauth_error(status: &Status) -> &str {
@@ -54,7 +55,9 @@ async fn a_call_needs_a_token_with_the_scope_for_it() {
         );
         let create = pb::CreateClientRequest { client: Some(client("", "read")), ..Default::default() };
         check(admin.create_client(create).await.map(drop), write);
-        let revoke = pb::RevokeClientTokensRequest { client_id: id(), issued_until_time: None };
+        // None of the tokens here.
+        let until = Some(prost_types::Timestamp { seconds: i64::try_from(NOW).unwrap() - 1, nanos: 0 });
+        let revoke = pb::RevokeClientTokensRequest { client_id: id(), issued_until_time: until };
         check(admin.revoke_client_tokens(revoke).await.map(drop), write);
         // Who may write is told that there is nothing to write; who may not is told that first.
         let refused = write.unwrap_or("");
@@ -132,7 +135,7 @@ async fn an_administrator_who_is_disabled_revoked_or_demoted_is_none() {
             let request =
                 pb::RevokeClientTokensRequest { client_id: change.to_owned(), issued_until_time: None };
             operator.revoke_client_tokens(request).await.unwrap();
-            server.replica.sync().await.unwrap();
+            server.core.replica.sync().await.unwrap();
         } else {
             changed.enabled = (change == "disable").then_some(false);
             let request = pb::UpdateClientRequest { client: Some(changed), ..Default::default() };
@@ -149,7 +152,7 @@ async fn an_administrator_who_is_disabled_revoked_or_demoted_is_none() {
 async fn the_public_port_has_no_admin_services() {
     let server = AdminServer::start().await;
     let token = server.token("operator", SECRET).await.unwrap();
-    let mut public = ClientServiceClient::new(server.channel(server.public).await);
+    let mut public = ClientServiceClient::new(server.channel(server.address).await);
     let mut request = Request::new(get());
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     assert_eq!(public.get_client(request).await.unwrap_err().code(), Code::Unimplemented);
@@ -185,7 +188,7 @@ async fn each_port_reflects_its_own_services_alone() {
             }),
         )
     };
-    assert_eq!(names(server.public).await, (false, false));
+    assert_eq!(names(server.address).await, (false, false));
     assert_eq!(names(server.ops).await, (true, true));
 }
 

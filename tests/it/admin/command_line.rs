@@ -250,6 +250,73 @@ fn a_repeated_or_validated_creation_creates_nothing() {
     assert_eq!((&again["repeated_request"], again.get("client_secret")), (&true.into(), None));
 }
 
+// No server has run: the store has no key yet, and explaining makes none
+#[test]
+fn what_a_token_would_say_is_explained_on_the_store() {
+    let host = Host::new();
+    let claims = "{\"big\":12345678901234567890123}";
+    host.json(&["create", "--client-id", "billing", "--scope", "read write", "--claims", claims]);
+    for _ in 0..2 {
+        let explained = host.json(&["explain", "billing", "--scope", "read", "--lifetime", "5m"]);
+        let refused = refused(&explained);
+        assert_eq!(refused, [("access_token_signing_alg".to_owned(), "server_error".to_owned())]);
+        assert_eq!((&explained["granted"], explained.get("token")), (&false.into(), None));
+    }
+
+    let configured = std::fs::read_to_string(host.config()).unwrap();
+    let toml = format!("rs256_private_key_path = \"nowhere.pem\"\n{configured}");
+    std::fs::write(host.config(), toml).unwrap();
+    let explain = ["explain", "billing", "--scope", "read", "--lifetime", "5m", "--output", "json"];
+    let explained = host.client(&explain);
+    assert!(explained.stdout.contains("12345678901234567890123"), "{explained:?}");
+    let token = &explained.json()["token"];
+    assert_eq!((text(token, "scope"), &token["expires_in"]), ("read", &300.into()));
+    assert_eq!(text(&token["claims"], "client_id"), "billing");
+    let told = host.client(&["explain", "billing"]);
+    assert!(told.stdout.contains("would get a token signed with RS256"), "{told:?}");
+
+    for (arguments, member, error) in [
+        (["--scope", "admin"], "scope", "invalid_scope"),
+        (["--scope", ""], "scope", "invalid_scope"),
+        (["--audience", "https://x.example"], "audience", "invalid_target"),
+        (["--resource", "relative"], "audience", "invalid_target"),
+        (["--grant-type", "password"], "grant_type", "unsupported_grant_type"),
+    ] {
+        let explained = host.json(&[&["explain", "billing"], &arguments[..]].concat());
+        assert_eq!(refused(&explained), [(member.to_owned(), error.to_owned())]);
+    }
+    let told = host.client(&["explain", "billing", "--scope", "admin"]);
+    assert!(told.code == 0 && told.stdout.contains("refused  invalid_scope: "), "{told:?}");
+    host.client(&["explain", "billing", "--lifetime", "5"]).failed(2, "--lifetime");
+    host.client(&["explain", "nobody"]).failed(1, "no client is registered");
+    let memory = [("ISSUER_URL", "https://id.example"), ("MINTAGE_DATABASE_URL", "sqlite::memory:")];
+    run(&["client", "explain", "billing"], &memory, "", host.directory.path()).failed(1, "--server");
+}
+
+/// The members of an explanation that are refused, with their errors.
+fn refused(explained: &Value) -> Vec<(String, String)> {
+    let decisions = explained["decisions"].as_array().unwrap();
+    let refused = decisions.iter().filter(|decision| decision["refused"] == true);
+    refused
+        .map(|decision| (text(decision, "member").to_owned(), text(decision, "oauth_error").to_owned()))
+        .collect()
+}
+
+#[test]
+fn tokens_are_revoked_until_an_instant_that_lies_behind() {
+    let host = Host::new();
+    host.json(&["create", "--client-id", "c"]);
+    let until = ["--until", "2020-01-31T12:00:00Z"];
+    let revoked = host.json(&[&["revoke-tokens", "c"], &until[..]].concat());
+    assert_eq!(text(&revoked, "issued_until_time"), "2020-01-31T12:00:00Z");
+    let ago = host.json(&["revoke-tokens", "c", "--until", "1h"]);
+    let now = host.json(&["revoke-tokens", "c"]);
+    assert!(text(&ago, "issued_until_time") < text(&now, "issued_until_time"));
+    host.client(&["revoke-tokens", "c", "--until", "2099-01-01T00:00:00Z"]).failed(2, "lies ahead");
+    host.client(&["revoke-tokens", "c", "--until", "soon"]).failed(2, "\"soon\" is no time");
+    host.client(&["revoke-tokens", "nobody"]).failed(1, "no client is registered");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_administrator_is_made_on_the_host_and_works_through_the_server() {
     let host = Host::new();
@@ -299,6 +366,16 @@ async fn the_first_administrator_is_made_on_the_host_and_works_through_the_serve
             .len(),
         2
     );
+    let explained = remote(&["explain", "through", "--output", "json"]).json();
+    assert_eq!(text(&explained["token"], "scope"), "read");
+    assert_eq!(text(&explained["token"]["claims"], "sub"), "through");
+    // The host knows the keys of the server by now.
+    assert_eq!(host.json(&["explain", "through"])["granted"], true);
+    let revoked = remote(&["revoke-tokens", "through"]);
+    assert!(revoked.code == 0 && revoked.stdout.contains("every token of \"through\""), "{revoked:?}");
+    remote(&["revoke-tokens", "nobody"]).failed(1, "no client is registered");
+    remote(&["explain", "nobody"]).failed(1, "no client is registered");
+
     remote(&["create", "--client-id", "through"]).failed(1, "is registered already");
     remote(&["update", "through", "--scope", "a  b"]).failed(2, "scope");
 

@@ -239,7 +239,7 @@ async fn the_store_holds_neither_the_secret_nor_the_management_token() {
     let server = AdminServer::start().await;
     let first = registered(&server, &json!({})).await;
     let id = mintage::oauth::client::ClientId::parse(text(&first, "client_id")).unwrap();
-    let record = server.stores.clients.get(&id).await.unwrap().unwrap();
+    let record = server.core.store.stores.clients.get(&id).await.unwrap().unwrap();
     for member in ["client_secret", "registration_access_token"] {
         assert!(!record.document.contains(text(&first, member)));
     }

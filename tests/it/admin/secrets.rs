@@ -155,7 +155,7 @@ async fn a_list_tells_when_a_secret_was_last_used() {
     add(&mut admin, at(60), None).await;
     server.clock.advance(Duration::from_secs(10));
     server.token("c", &first).await.unwrap();
-    server.replica.flush_uses().await.unwrap();
+    server.core.replica.flush_uses().await.unwrap();
     let list = pb::ListClientSecretsRequest { client_id: "c".to_owned() };
     let secrets = admin.list_client_secrets(list).await.unwrap().secrets;
     assert_eq!(secrets[0].last_used_time, at(10));
@@ -171,6 +171,8 @@ async fn no_answer_tells_a_secret_or_a_hash() {
     let (_, secret) = operator.create(client("c", "read")).await;
     let (id, second) = add(&mut operator, None, None).await;
     let record = server
+        .core
+        .store
         .stores
         .clients
         .get(&mintage::oauth::client::ClientId::parse("c").unwrap())

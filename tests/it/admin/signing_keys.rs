@@ -55,7 +55,8 @@ async fn keys_are_led_through_their_life_by_the_service() {
     let server = AdminServer::start().await;
     let mut keys = Keys::of(&server, "operator").await;
     let all = keys.list("").await.unwrap();
-    assert_eq!(all.iter().map(|key| key.alg.as_str()).collect::<Vec<_>>(), ["ES256", "EdDSA"]);
+    let algs = ["RS256", "PS256", "ES256", "ES384", "EdDSA"];
+    assert_eq!(all.iter().map(|key| key.alg.as_str()).collect::<Vec<_>>(), algs);
     assert!(all.iter().all(|key| key.state() == SigningKeyState::Active && key.generation == 1));
 
     let key = keys.prepare("ES256").await.unwrap();
@@ -77,7 +78,8 @@ async fn keys_are_led_through_their_life_by_the_service() {
     let request = keys.request(pb::RetireSigningKeyRequest { kid: kid(&key) });
     assert_eq!(keys.client.retire_signing_key(request).await.unwrap_err().code(), Code::FailedPrecondition);
 
-    let request = keys.request(pb::RotateSigningKeysRequest { algs: vec![] });
+    let request =
+        keys.request(pb::RotateSigningKeysRequest { algs: vec!["ES256".to_owned(), "EdDSA".to_owned()] });
     let next = keys.client.rotate_signing_keys(request).await.unwrap().into_inner().signing_keys;
     assert_eq!(next.len(), 2);
     assert!(next.iter().all(|key| key.state() == SigningKeyState::Published && key.activate_time.is_some()));
@@ -111,7 +113,7 @@ async fn who_may_do_what_with_keys() {
     assert_eq!(nobody.list("").await.unwrap_err().code(), Code::Unauthenticated);
     // Not on the public port (V-64).
     let mut public = Keys::of(&server, "operator").await;
-    public.client = SigningKeyServiceClient::new(server.channel(server.public).await);
+    public.client = SigningKeyServiceClient::new(server.channel(server.address).await);
     assert_eq!(public.list("").await.unwrap_err().code(), Code::Unimplemented);
 }
 

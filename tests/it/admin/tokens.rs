@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use mintage::grpc::pb::admin as pb;
+use mintage::{
+    grpc::pb::admin as pb,
+    oauth::{client::ClientId, store::ClientRecord},
+};
 use prost_types::Timestamp;
 use tonic::Code;
 
@@ -99,6 +102,11 @@ async fn each_refusal_names_the_rule_that_decided() {
     admin
         .create(pb::Client { access_token_signing_alg: "ES384".to_owned(), ..client("keyless", "read") })
         .await;
+    // As if the server had lost the JWT_SECRET that it had when this client was registered.
+    let clients = &server.core.store.stores.clients;
+    let record = clients.get(&ClientId::parse("keyless").unwrap()).await.unwrap().unwrap();
+    let document = record.document.replace("ES384", "HS256");
+    clients.update(&ClientRecord { document, revision: record.revision + 1, ..record }).await.unwrap();
     admin
         .create(pb::Client { token_endpoint_auth_method: "none".to_owned(), ..client("public", "read") })
         .await;

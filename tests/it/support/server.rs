@@ -1,13 +1,13 @@
 //! A whole server on a free port, in this process: real configuration, real sockets, a clock that stands still.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
 
 use mintage::{
     app::{self, Core},
     clock::TestClock,
     config::{self, Config, ConfigErrors, Environment, Sources},
     readiness::Readiness,
-    serve::{self, Limits, Shutdown},
+    serve::{self, Limits, Shutdown, router::Routes},
     telemetry::{Metrics, Telemetry},
 };
 use tempfile::TempDir;
@@ -109,12 +109,14 @@ token_endpoint_auth_method = "none"
 /// A running server. It ends when dropped.
 pub struct TestServer {
     pub address: SocketAddr,
+    /// The ops listener.
+    pub ops: SocketAddr,
     pub clock: Arc<TestClock>,
     pub core: Arc<Core>,
     pub config: Config,
     pub readiness: Readiness,
     shutdown: Shutdown,
-    task: JoinHandle<usize>,
+    tasks: [JoinHandle<usize>; 2],
     directory: TempDir,
     _beside: JoinSet<()>,
 }
@@ -146,18 +148,18 @@ impl TestServer {
         Self::with_environment(toml, &[]).await
     }
 
-    /// A server with this configuration file and environment on top of the usual one.
+    /// A server with this configuration file and environment on top of the usual one, of which an empty value takes away.
     pub async fn with_environment(toml: &str, environment: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("mintage.toml");
         std::fs::write(&file, toml).unwrap();
-        let mut variables = vec![
+        let mut variables = BTreeMap::from([
             ("ISSUER_URL", ISSUER),
             ("JWT_SECRET", JWT_SECRET),
             ("MINTAGE_REFLECTION_ENABLED", "true"),
             ("MINTAGE_DATABASE_URL", "sqlite::memory:"),
-        ];
-        variables.extend_from_slice(environment);
+        ]);
+        variables.extend(environment.iter().copied());
         let environment: Environment = variables.into_iter().collect();
         let sources = Sources { config_file: Some(file), environment, ..Sources::default() };
         let config = config::load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
@@ -165,19 +167,17 @@ impl TestServer {
         let clock = Arc::new(TestClock::at(NOW));
         let core = Core::build(&config, Arc::<TestClock>::clone(&clock), directory.path()).await;
         let core = Arc::new(core.unwrap_or_else(|error| panic!("{error}")));
-        let readiness = Readiness::default();
+        let (shutdown, readiness) = (Shutdown::new(), Readiness::default());
+        let telemetry = Telemetry::new(Metrics::new("test", std::time::UNIX_EPOCH));
         let (routes, health) = core.routes(&config, &readiness).unwrap();
+        let ops_routes = core.ops_routes(&config, telemetry.metrics().clone(), &readiness).unwrap();
         health.set_serving(true).await;
         readiness.set(true);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let shutdown = Shutdown::new();
-        let telemetry = Telemetry::new(Metrics::new("test", std::time::UNIX_EPOCH));
         let beside = app::follow(&core, &config, &readiness, telemetry.metrics());
-        let limits = Limits { max_header_bytes: 16 * 1024, ..Limits::default() };
-        let task =
-            Handle::current().spawn(serve::serve(listener, routes, limits, telemetry, shutdown.clone()));
-        Self { address, clock, core, config, readiness, shutdown, task, directory, _beside: beside }
+        let (address, public) = listen(routes, &telemetry, &shutdown).await;
+        let (ops, admin) = listen(ops_routes, &telemetry, &shutdown).await;
+        let tasks = [public, admin];
+        Self { address, ops, clock, core, config, readiness, shutdown, tasks, directory, _beside: beside }
     }
 
     /// The URL of a path on this server.
@@ -200,6 +200,18 @@ impl TestServer {
 impl Drop for TestServer {
     fn drop(&mut self) {
         self.shutdown.force();
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
+}
+
+async fn listen(
+    routes: Routes,
+    telemetry: &Telemetry,
+    shutdown: &Shutdown,
+) -> (SocketAddr, JoinHandle<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = Limits { max_header_bytes: 16 * 1024, ..Limits::default() };
+    let serving = serve::serve(listener, routes, limits, telemetry.clone(), shutdown.clone());
+    (address, Handle::current().spawn(serving))
 }

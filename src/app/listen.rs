@@ -1,0 +1,114 @@
+//! A server from its first socket to its end: both listeners, what goes on beside them, and the order in which it all stops.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+};
+
+use tokio::net::TcpListener;
+
+use super::{Core, StartError, follow, reload};
+use crate::{
+    clock::{Clock, SystemClock},
+    config::Config,
+    readiness::Readiness,
+    serve::{self, Limits, Shutdown},
+    telemetry::{Metrics, Telemetry},
+};
+
+/// How long the last writes may take.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Serves on both listeners until a signal ends it, then returns.
+pub(super) async fn until_signal(config: Config, core: Core) -> Result<(), StartError> {
+    let shutdown = Shutdown::new();
+    shutdown.on_signals()?;
+    let readiness = Readiness::default();
+    let started = std::time::UNIX_EPOCH + SystemClock.now().since(crate::clock::Timestamp::from_seconds(0));
+    let telemetry = Telemetry::new(Metrics::new(env!("CARGO_PKG_VERSION"), started));
+
+    let (routes, health) = core.routes(&config, &readiness)?;
+    let ops_routes = core.ops_routes(&config, telemetry.metrics().clone(), &readiness)?;
+
+    let public = listen("listen", config.listen).await?;
+    let ops = listen_ops(&config).await?;
+    let limits = Limits {
+        max_connections: config.limits.max_connections,
+        max_header_bytes: u32::try_from(config.limits.max_header_bytes).unwrap_or(u32::MAX),
+        ..Limits::default()
+    };
+    announce(&config, public.local_addr()?, ops.as_ref().map(TcpListener::local_addr).transpose()?);
+    let core = Arc::new(core);
+    let beside = follow(&core, &config, &readiness, telemetry.metrics());
+    let snapshot_file = config.store.snapshot_file.clone();
+    reload::on_hangup(config, Arc::clone(&core))?;
+
+    readiness.set(true);
+    health.set_serving(true).await;
+    let leave = async {
+        shutdown.draining().await;
+        readiness.set(false);
+        health.set_serving(false).await;
+        health.end_streams();
+    };
+    tokio::join!(
+        leave,
+        serve::serve(public, routes, limits.clone(), telemetry.clone(), shutdown.clone()),
+        async {
+            if let Some(ops) = ops {
+                serve::serve(ops, ops_routes, limits, telemetry, shutdown.clone()).await;
+            }
+        },
+    );
+    drop(beside);
+    // A store that is away does not hold up the end.
+    let _ = tokio::time::timeout(FAREWELL, farewell(&core, snapshot_file.as_deref())).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What the next start is glad of.
+async fn farewell(core: &Core, snapshot_file: Option<&Path>) {
+    if core.replica.freshness.is_failing() {
+        return;
+    }
+    if let Err(error) = core.replica.flush_uses().await {
+        tracing::warn!(%error, "uses of secrets were not written");
+    }
+    if let Some(file) = snapshot_file
+        && let Err(error) = core.save_snapshot(file).await
+    {
+        tracing::warn!(%error, "the snapshot was not written");
+    }
+}
+
+async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { setting, address, source })
+}
+
+/// The ops listener. A second `--dev` server on one machine does without it rather than not start.
+async fn listen_ops(config: &Config) -> Result<Option<TcpListener>, StartError> {
+    match listen("ops_listen", config.ops_listen).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if config.dev => {
+            tracing::warn!(%error, "--dev: metrics are not served; set MINTAGE_OPS_LISTEN to a free address");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The one line that is not a log record: where the server is and what it is.
+fn announce(config: &Config, listen: SocketAddr, ops: Option<SocketAddr>) {
+    let version = env!("CARGO_PKG_VERSION");
+    let ops = ops.map(|ops| format!(" and http://{ops} (ops)")).unwrap_or_default();
+    // A closed stdout is no reason not to serve.
+    let _ = writeln!(
+        io::stdout(),
+        "mintage {version} listens on http://{listen} (REST and gRPC){ops}, issuer {}, store {}",
+        config.issuer,
+        config.store.location
+    );
+}
