@@ -6,7 +6,7 @@ import mintage_server
 @pytest.fixture(scope="session")
 def server():
     with mintage_server.temporary_directory() as directory:
-        running = mintage_server.Server.start(directory)
+        running = mintage_server.Server.start(directory, ["admin.registration = true"])
         try:
             yield running
             code = running.stop()
@@ -26,18 +26,13 @@ def discovery(server):
 
 
 @pytest.fixture(scope="session")
-def token_of(discovery):
+def token_of(server):
     """Issues a token for the client that signs with an algorithm, with nothing but an HTTP library."""
-    import requests
+    return lambda algorithm: server.token(mintage_server.client(algorithm))
 
-    def issue(algorithm):
-        response = requests.post(
-            discovery["token_endpoint"],
-            data={"grant_type": "client_credentials"},
-            auth=mintage_server.client(algorithm),
-            timeout=10,
-        )
-        assert response.status_code == 200, response.text
-        return response.json()["access_token"]
 
-    return issue
+@pytest.fixture(scope="session")
+def administrator(server):
+    """The credentials of a client that was made on the command line and may administer the server."""
+    made = server.command("client", "create", "--client-id", "operator", "--admin", "--scope", "read mintage:register")
+    return "operator", made["client_secret"]

@@ -1,5 +1,6 @@
 """Starts and stops the built binary, and says who its clients are."""
 
+import json
 import os
 import pathlib
 import signal
@@ -33,7 +34,7 @@ def client(algorithm):
     return f"client-{algorithm.lower()}", f"secret of {algorithm}" if chosen else GENERATED_SECRET
 
 
-def configuration(port, issuer):
+def configuration(directory, port, ops_port, issuer, settings, lifetime):
     def table(client_id, client_secret, *members):
         return "\n".join(
             ["[[clients]]", f'client_id = "{client_id}"', f'client_secret = "{client_secret}"', *members, ""]
@@ -42,16 +43,17 @@ def configuration(port, issuer):
     machine = [
         f'scope = "{SCOPE}"',
         f'audiences = ["{AUDIENCE}"]',
-        f'access_token_lifetime = "{LIFETIME}s"',
+        f'access_token_lifetime = "{lifetime}s"',
         'claims = { name = "Interop", email = "interop@example.com", fhirUser = "Practitioner/7" }',
     ]
     return "\n".join(
         [
             f'issuer = "{issuer}"',
             f'listen = "127.0.0.1:{port}"',
-            'ops_listen = "127.0.0.1:0"',
-            "[reflection]",
-            "enabled = true",
+            f'ops_listen = "127.0.0.1:{ops_port}"',
+            f'database_url = "sqlite://{directory}/mintage.db"',
+            "reflection.enabled = true",
+            *settings,
             "",
             *(table(*client(alg), f'access_token_signing_alg = "{alg}"', *machine) for alg in ALGORITHMS),
             table(*AWKWARD, *machine),
@@ -64,21 +66,25 @@ def configuration(port, issuer):
 class Server:
     process: subprocess.Popen
     address: str
+    ops_address: str
     url: str
     log: pathlib.Path
+    config: pathlib.Path
 
     @classmethod
-    def start(cls, directory):
+    def start(cls, directory, settings=(), lifetime=LIFETIME):
+        """Starts a server whose files all lie in a directory, with more settings in the form of TOML lines."""
         binary = os.environ.get("MINTAGE_BINARY")
         assert binary and os.access(binary, os.X_OK), (
             "MINTAGE_BINARY names no executable; run `cargo build` and set it to target/debug/mintage"
         )
         # A free port may be taken before the server has it; then the server says so and another one is tried.
         for attempt in range(3):
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = probe.getsockname()[1]
-            server = cls._start_on(binary, pathlib.Path(directory), port)
+            with socket.socket() as one, socket.socket() as other:
+                one.bind(("127.0.0.1", 0))
+                other.bind(("127.0.0.1", 0))
+                ports = one.getsockname()[1], other.getsockname()[1]
+            server = cls._start_on(binary, pathlib.Path(directory), *ports, settings, lifetime)
             if server.is_ready():
                 return server
             log = server.log.read_text()
@@ -88,22 +94,51 @@ class Server:
         raise AssertionError(f"mintage did not become ready within {START_TIMEOUT} s; it said:\n{log}")
 
     @classmethod
-    def _start_on(cls, binary, directory, port):
+    def _start_on(cls, binary, directory, port, ops_port, settings, lifetime):
         url = f"http://127.0.0.1:{port}"
         config = directory / "mintage.toml"
-        config.write_text(configuration(port, url))
+        config.write_text(configuration(directory, port, ops_port, url, settings, lifetime))
         log = directory / "mintage.log"
-        # Only what is needed: a variable of the caller must not become a setting.
-        environment = {"PATH": os.environ["PATH"], "TMPDIR": str(directory), "JWT_SECRET": JWT_SECRET}
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [binary, "serve", "--config", str(config)],
-                env=environment,
+                env=environment(directory),
+                cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        return cls(process, f"127.0.0.1:{port}", url, log)
+        return cls(process, f"127.0.0.1:{port}", f"127.0.0.1:{ops_port}", url, log, config)
+
+    def command(self, *arguments):
+        """What a command prints that works on the store of the server, as JSON."""
+        result = subprocess.run(
+            [os.environ["MINTAGE_BINARY"], *arguments, "--config", self.config, "--output", "json"],
+            env=environment(self.config.parent),
+            cwd=self.config.parent,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    def token(self, credentials, **parameters):
+        """An access token."""
+        data = {"grant_type": "client_credentials", **parameters}
+        response = requests.post(f"{self.url}/token", data=data, auth=credentials, timeout=10)
+        assert response.status_code == 200, response.text
+        return response.json()["access_token"]
+
+    def is_active(self, token):
+        """What a resource server is told about a token."""
+        response = requests.post(f"{self.url}/introspect", data={"token": token}, auth=INTROSPECTOR, timeout=10)
+        assert response.status_code == 200, response.text
+        return response.json()["active"]
+
+    def key_ids(self):
+        """The kids of the key set."""
+        return {key["kid"] for key in requests.get(f"{self.url}/.well-known/jwks.json", timeout=10).json()["keys"]}
 
     def is_ready(self):
         deadline = time.monotonic() + START_TIMEOUT
@@ -129,6 +164,11 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+def environment(directory):
+    # Only what is needed: a variable of the caller must not become a setting.
+    return {"PATH": os.environ["PATH"], "TMPDIR": str(directory), "JWT_SECRET": JWT_SECRET}
 
 
 def temporary_directory():

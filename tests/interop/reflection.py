@@ -25,10 +25,11 @@ class Services:
         return self.pool.FindServiceByName(service).methods_by_name[method]
 
     def prepare(self, method):
-        """A unary method as a function, and the class of its request."""
+        """A method as a function, whose answer is one message or a stream of them, and the class of its request."""
         request = message_factory.GetMessageClass(method.input_type)
         response = message_factory.GetMessageClass(method.output_type)
-        call = self.channel.unary_unary(
+        kind = self.channel.unary_stream if method.server_streaming else self.channel.unary_unary
+        call = kind(
             f"/{method.containing_service.full_name}/{method.name}",
             request_serializer=request.SerializeToString,
             response_deserializer=response.FromString,

@@ -21,13 +21,19 @@ CHECKS = [
     "resource-server-introspects",
     "refusal",
     "userinfo",
+    "revocation-basic",
+    "revocation-post",
+    "revocation-of-nonsense",
+    "revocation-of-another-clients-token",
+    "registration-basic",
+    "registration-post",
+    "registration-without-a-token",
     *(f"verify-{algorithm}" for algorithm in mintage_server.ALGORITHMS),
 ]
 
 
-@pytest.fixture(scope="module")
-def node():
-    """Runs checks.mjs where its packages were installed (tests/run does that)."""
+def node_program():
+    """Node.js, its flags, and the directory where the packages were installed (tests/run does that)."""
     program = shutil.which("node")
     assert program, "node is not installed; install Node.js 18 or later"
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
@@ -37,6 +43,13 @@ def node():
     flags = ["--experimental-global-webcrypto"] if major < 20 else []
     directory = pathlib.Path(os.environ["MINTAGE_NODE_DIRECTORY"])
     assert (directory / "node_modules/jose").is_dir(), "the packages of tests/interop/node are not installed; use tests/run"
+    return program, flags, directory
+
+
+@pytest.fixture(scope="module")
+def node():
+    """Runs checks.mjs."""
+    program, flags, directory = node_program()
 
     def run(check, **interop):
         return subprocess.run(
@@ -52,7 +65,7 @@ def node():
 
 
 @pytest.fixture(scope="module")
-def interop(server):
+def interop(server, administrator):
     algorithms = mintage_server.ALGORITHMS
     return {
         "url": server.url,
@@ -62,6 +75,7 @@ def interop(server):
         "awkward": mintage_server.AWKWARD,
         "introspector": mintage_server.INTROSPECTOR,
         "jwtSecret": mintage_server.JWT_SECRET,
+        "registrar": administrator,
     }
 
 

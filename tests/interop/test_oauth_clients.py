@@ -1,4 +1,4 @@
-"""OAuth client libraries obtain a token and introspect it."""
+"""OAuth client libraries obtain a token, introspect it and revoke it."""
 
 import pytest
 import requests
@@ -78,8 +78,45 @@ def test_requests_oauthlib_reads_a_refusal(discovery):
     assert refusal.value.error == "invalid_scope"
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_authlib_revokes_a_token(method, algorithm, discovery, server):
+    client_id, client_secret = client(algorithm)
+    with AuthlibSession(client_id, client_secret, revocation_endpoint_auth_method=method) as session:
+        token, other = server.token((client_id, client_secret)), server.token((client_id, client_secret))
+        for _ in range(2):
+            # The second time there is nothing left to do, and that is no error (RFC 7009 section 2.2).
+            answer = session.revoke_token(discovery["revocation_endpoint"], token=token, token_type_hint="access_token")
+            assert answer.status_code == 200, answer.text
+            assert not server.is_active(token) and server.is_active(other)
+
+
+def test_authlib_cannot_revoke_the_token_of_another_client(discovery, server, token_of):
+    token = token_of("RS256")
+    with AuthlibSession(*client("ES256")) as session:
+        answer = session.revoke_token(discovery["revocation_endpoint"], token=token)
+    assert answer.status_code == 400 and answer.json()["error"] == "unauthorized_client"
+    assert server.is_active(token)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_oauthlib_prepares_a_revocation(method, discovery, server, token_of):
+    # requests-oauthlib has no method for it; what it is made of has.
+    client_id, client_secret = client("PS256")
+    with RequestsSession(client=BackendApplicationClient(client_id)) as session:
+        for token, hint in [(token_of("PS256"), "access_token"), (token_of("PS256"), "refresh_token")]:
+            extra = {} if method == "client_secret_basic" else {"client_id": client_id, "client_secret": client_secret}
+            url, headers, body = session._client.prepare_token_revocation_request(
+                discovery["revocation_endpoint"], token, token_type_hint=hint, **extra
+            )
+            auth = HTTPBasicAuth(client_id, client_secret) if method == "client_secret_basic" else None
+            answer = requests.post(url, data=body, headers=headers, auth=auth, timeout=10)
+            assert answer.status_code == 200, answer.text
+            assert not server.is_active(token)
+
+
 def test_both_metadata_documents_name_the_same_endpoints(server, discovery):
     openid = requests.get(f"{server.url}/.well-known/openid-configuration", timeout=10).json()
     assert openid["issuer"] == discovery["issuer"] == server.url
-    for endpoint in ["token_endpoint", "introspection_endpoint", "jwks_uri"]:
+    for endpoint in ["token_endpoint", "introspection_endpoint", "revocation_endpoint", "jwks_uri"]:
         assert openid[endpoint] == discovery[endpoint]

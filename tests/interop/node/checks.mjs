@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import * as jose from 'jose';
 import * as openid from 'openid-client';
 
-const { url, algorithms, audience, clients, awkward, introspector, jwtSecret } = JSON.parse(process.env.INTEROP);
+const { url, algorithms, audience, clients, awkward, introspector, jwtSecret, registrar } = JSON.parse(process.env.INTEROP);
 
 const discover = ([id, secret], authentication = openid.ClientSecretBasic, algorithm = 'oauth2') =>
   openid.discovery(new URL(url), id, undefined, authentication(secret), {
@@ -22,6 +22,52 @@ async function obtainAndIntrospect(credentials, method) {
   assert.equal(answer.active, true);
   assert.equal(answer.client_id, credentials[0]);
   assert.equal(answer.scope, 'read');
+}
+
+async function obtainAndRevoke(credentials, method) {
+  const config = await discover(credentials, methods[method]);
+  const { access_token } = await openid.clientCredentialsGrant(config);
+  const { access_token: other } = await openid.clientCredentialsGrant(config);
+  await openid.tokenRevocation(config, access_token, { token_type_hint: 'access_token' });
+  assert.deepEqual({ ...(await openid.tokenIntrospection(config, access_token)) }, { active: false });
+  assert.equal((await openid.tokenIntrospection(config, other)).active, true);
+  await openid.tokenRevocation(config, access_token);
+}
+
+async function register(method, authentication) {
+  const registering = await discover(registrar);
+  const { access_token: initialAccessToken } = await openid.clientCredentialsGrant(registering, {
+    scope: 'mintage:register',
+  });
+  const metadata = {
+    client_name: 'Registered',
+    grant_types: ['client_credentials'],
+    scope: 'read',
+    token_endpoint_auth_method: method,
+  };
+  const config = await openid.dynamicClientRegistration(new URL(url), metadata, authentication, {
+    algorithm: 'oauth2',
+    initialAccessToken,
+    execute: [openid.allowInsecureRequests],
+  });
+  const client = config.clientMetadata();
+  assert.deepEqual(Object.fromEntries(Object.keys(metadata).map((name) => [name, client[name]])), metadata);
+  const token = await openid.clientCredentialsGrant(config);
+  assert.equal(token.scope, 'read');
+  const answer = await openid.tokenIntrospection(config, token.access_token);
+  assert.equal(answer.client_id, client.client_id);
+
+  // What it is told it may do with its registration (RFC 7592), for which openid-client has nothing.
+  const manage = (method) =>
+    fetch(client.registration_client_uri, {
+      method,
+      headers: { authorization: `Bearer ${client.registration_access_token}` },
+    });
+  assert.equal((await (await manage('GET')).json()).client_id, client.client_id);
+  assert.equal((await manage('DELETE')).status, 204);
+  await assert.rejects(openid.clientCredentialsGrant(config));
+  const observer = await discover(introspector);
+  assert.deepEqual({ ...(await openid.tokenIntrospection(observer, token.access_token)) }, { active: false });
 }
 
 async function verify(algorithm) {
@@ -80,6 +126,31 @@ const checks = {
     const { access_token } = await openid.clientCredentialsGrant(config);
     const claims = await openid.fetchUserInfo(config, access_token, clients.EdDSA[0]);
     assert.equal(claims.fhirUser, 'Practitioner/7');
+  },
+  'revocation-basic': () => obtainAndRevoke(clients.ES384, 'basic'),
+  'revocation-post': () => obtainAndRevoke(awkward, 'post'),
+  // RFC 7009 section 2.2
+  'revocation-of-nonsense': async () => openid.tokenRevocation(await discover(clients.RS256), 'no.such.token'),
+  'revocation-of-another-clients-token': async () => {
+    const config = await discover(clients.RS256);
+    const { access_token } = await openid.clientCredentialsGrant(config);
+    await assert.rejects(openid.tokenRevocation(await discover(clients.ES256), access_token), (error) => {
+      assert.equal(error.error, 'unauthorized_client');
+      return true;
+    });
+    assert.equal((await openid.tokenIntrospection(config, access_token)).active, true);
+  },
+  'registration-basic': () => register('client_secret_basic', openid.ClientSecretBasic()),
+  'registration-post': () => register('client_secret_post', openid.ClientSecretPost()),
+  'registration-without-a-token': async () => {
+    const registering = openid.dynamicClientRegistration(new URL(url), { client_name: 'Nobody' }, undefined, {
+      algorithm: 'oauth2',
+      execute: [openid.allowInsecureRequests],
+    });
+    await assert.rejects(registering, (error) => {
+      assert.equal(error.status ?? error.response?.status, 401);
+      return true;
+    });
   },
   ...Object.fromEntries(algorithms.map((algorithm) => [`verify-${algorithm}`, () => verify(algorithm)])),
 };
