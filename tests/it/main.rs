@@ -16,6 +16,7 @@ mod claims;
 mod cli;
 mod client_authentication;
 mod config;
+mod durability;
 mod golden;
 mod grpc_wire;
 mod introspect;
