@@ -12,9 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Timestamp,
-    oauth::store::{
-        ChangeFeed, ClientQuery, ClientRecord, KeyRecord, Revocation, StoreError, Stores, TransferStore,
-    },
+    oauth::store::{ClientQuery, ClientRecord, KeyRecord, Revocation, StoreError, Stores, TransferStore},
     random::{self, Random, RandomError},
     sealing::{MasterKeys, Unopened},
 };
@@ -128,7 +126,7 @@ pub fn inspect(master: &MasterKeys, file: impl BufRead) -> Result<Contents, Arch
                 found.keys += keys.len() as u64;
                 found.revocations += revocations.len() as u64;
             }
-            Chunk::End(contents) if contents == found => return Ok(contents),
+            Chunk::End(contents) if contents == found && reader.next()?.is_none() => return Ok(contents),
             Chunk::End(_) => return Err(ArchiveError::Truncated),
         }
     }
@@ -141,31 +139,38 @@ pub fn inspect(master: &MasterKeys, file: impl BufRead) -> Result<Contents, Arch
 /// [`ArchiveError`].
 pub async fn import(
     store: &dyn TransferStore,
-    feed: &dyn ChangeFeed,
+    stores: &Stores,
     master: &MasterKeys,
     now: Timestamp,
     file: impl BufRead,
 ) -> Result<Contents, ArchiveError> {
-    let state = feed.state(now).await?;
-    if !state.keys.is_empty() || !state.revocations.is_empty() {
+    let state = stores.changes.state(now).await?;
+    // Sealed values are there before the first client is.
+    let values = stores.keys.sealed_values().await?;
+    if !state.keys.is_empty() || !state.revocations.is_empty() || !values.is_empty() {
         return Err(ArchiveError::NotEmpty);
     }
     let mut reader = Reader::begin(master, file)?;
     while let Some(chunk) = reader.next()? {
         match chunk {
-            Chunk::Clients(clients) => store.import_clients(&clients).await?,
+            Chunk::Clients(clients) => store.import_clients(&clients).await.map_err(refusal)?,
             Chunk::State { keys, values, revocations } => {
                 let values = values
                     .into_iter()
                     .map(|(name, text)| URL_SAFE_NO_PAD.decode(text).map(|sealed| (name, sealed)))
                     .collect::<Result<Vec<_>, _>>()
                     .map_err(|_| ArchiveError::Format)?;
-                store.finish_import(&keys, &values, &revocations).await?;
+                store.finish_import(&keys, &values, &revocations).await.map_err(refusal)?;
             }
             Chunk::End(contents) => return Ok(contents),
         }
     }
     Err(ArchiveError::Truncated)
+}
+
+/// What is there already and differs was not put there by an import of this archive.
+fn refusal(error: StoreError) -> ArchiveError {
+    if error == StoreError::Conflict { ArchiveError::NotEmpty } else { error.into() }
 }
 
 struct Writer<'a> {

@@ -54,8 +54,28 @@ pub(super) async fn connect(config: &Config) -> Result<OpenedStore, StartError> 
     let options =
         Options { ca_file: settings.ca_file.clone(), notify: settings.notify, ..Options::default() };
     let store = Store::connect(&settings.location, options).await?;
+    refuse_without_the_lost_key(config, &store).await?;
     let master = Arc::new(master_keys(config)?);
     Ok(OpenedStore { stores: store.stores(), store, master })
+}
+
+/// A database that was copied without the master key beside it gets no new one, which would open nothing.
+async fn refuse_without_the_lost_key(config: &Config, store: &Store) -> Result<(), StartError> {
+    let Some(database) = config.store.location.file() else { return Ok(()) };
+    let path = beside(database);
+    if config.store.master_key.is_some() || path.exists() {
+        return Ok(());
+    }
+    // A database that is new, or of no use for another reason, has nothing to say about this.
+    if store.sealed_values().await.is_ok_and(|values| !values.is_empty()) {
+        return Err(StartError::MasterKey(format!(
+            "{} is missing, and what {} holds is sealed under it; put it back, or set MINTAGE_MASTER_KEY_FILE to the file \
+             that holds it",
+            path.display(),
+            database.display()
+        )));
+    }
+    Ok(())
 }
 
 /// The master keys: those that are configured; beside an SQLite database, those of a file that is made when it is missing;

@@ -83,8 +83,7 @@ pub(super) fn import(arguments: &Import) -> Result<Report, Failure> {
         // All of it is opened before anything is written.
         archive::inspect(&opened.master, &mut file).map_err(|error| failed(path, &error))?;
         file.rewind().map_err(|error| named(path, &error))?;
-        let feed = &*opened.stores.changes;
-        archive::import(&*opened.store, feed, &opened.master, SystemClock.now(), file)
+        archive::import(&*opened.store, &opened.stores, &opened.master, SystemClock.now(), file)
             .await
             .map_err(|error| failed(path, &error))
     })?;

@@ -7,6 +7,7 @@ use std::{
     fs::{self, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
+    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -57,7 +58,8 @@ impl Sqlite {
         create(path)?;
         let unusable = |error: rusqlite::Error| {
             OpenError::Unusable(format!(
-                "{}: {error}; check that it is an SQLite database and that this user may write it and its directory",
+                "{}: {error}; check that it is an SQLite database, that this user may write it and its directory, and that the \
+                 disk has room",
                 path.display()
             ))
         };
@@ -151,7 +153,8 @@ impl Worker {
             .name("sqlite".to_owned())
             .spawn(move || {
                 while let Some(job) = queue.blocking_recv() {
-                    job(&mut connection);
+                    // A panic is the end of a job, whose transaction it undoes, and not of the store.
+                    let _ = panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
                 }
             })
             .map_err(|error| OpenError::Unusable(format!("a thread cannot be started: {error}")))?;
@@ -170,7 +173,11 @@ impl Worker {
                 let _ = reply.send(job(connection));
             }
         });
-        let ended = || StoreError::Unavailable("its thread has ended; restart the server".to_owned());
+        let ended = || {
+            StoreError::Unavailable(
+                "a statement was given up; restart the server if this happens again".to_owned(),
+            )
+        };
         timeout(deadline, async {
             self.jobs.send(job).await.map_err(|_| ended())?;
             answer.await.map_err(|_| ended())?
@@ -335,4 +342,29 @@ pub(super) fn finish_copy(path: &Path, incarnation: &str) -> Result<(), String> 
         fs::File::open(path).and_then(|file| file.sync_all()).map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // F-33
+    #[tokio::test]
+    async fn a_panic_ends_its_job_and_undoes_its_transaction() {
+        let store = Sqlite::in_memory().unwrap();
+        let statement = |sql: &'static str| {
+            store.with_writer(move |connection| connection.execute(sql, []).map(|count| count as i64))
+        };
+        statement("CREATE TABLE t (n INTEGER)").await.unwrap();
+        let panicked: Result<(), _> = store
+            .with_writer(|connection| {
+                let transaction = connection.transaction()?;
+                transaction.execute("INSERT INTO t VALUES (1)", [])?;
+                panic!("on purpose");
+            })
+            .await;
+        assert!(matches!(panicked, Err(StoreError::Unavailable(_))), "{panicked:?}");
+        assert_eq!(statement("INSERT INTO t VALUES (2)").await, Ok(1));
+        assert_eq!(statement("DELETE FROM t").await, Ok(1));
+    }
 }

@@ -17,6 +17,7 @@ mod cli;
 mod client_authentication;
 mod config;
 mod faults;
+mod durability;
 mod golden;
 mod grpc_wire;
 mod introspect;

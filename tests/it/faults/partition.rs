@@ -64,7 +64,8 @@ async fn is_partitioned(cut: Mode) {
     })
     .await;
     println!("{cut:?}: healthy after {healed:.1?}");
-    assert_eq!(cut_off.introspect(&kept).await.active(), Some(true));
+    eventually("the other one is active", HEALED, async || cut_off.introspect(&kept).await.active() == Some(true))
+        .await;
     cut_off.heals(&service, HEALED).await;
 }
 
