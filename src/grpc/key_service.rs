@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -32,6 +35,9 @@ const BATCH: usize = 500;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 const SHORTEST_HEARTBEAT: Duration = Duration::from_secs(1);
 const LONGEST_HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// How long a stream goes on while nobody can say whether its caller still may follow it.
+const LONGEST_UNKNOWN: Duration = Duration::from_secs(300);
 
 /// The service, over the core.
 #[derive(Debug)]
@@ -111,6 +117,8 @@ impl KeyService {
             caller,
             cursor: Cursor::parse(&message.cursor)?,
             heartbeat: heartbeat(message.heartbeat_interval)?,
+            looked_at: Instant::now(),
+            admitted_at: Instant::now(),
         };
         Ok(self.revocation_streams.place()?.run(|outlet| watcher.follow(outlet)))
     }
@@ -143,6 +151,10 @@ struct Watcher {
     /// `None` at the beginning.
     cursor: Option<Cursor>,
     heartbeat: Duration,
+    /// When the caller's right was last asked for.
+    looked_at: Instant,
+    /// When the caller last had it.
+    admitted_at: Instant,
 }
 
 impl Watcher {
@@ -151,6 +163,10 @@ impl Watcher {
         loop {
             position.mark_unchanged();
             loop {
+                // However much there is to tell: the right to hear it may be gone.
+                if let Err(ended) = self.admit_again().await {
+                    return ended;
+                }
                 let message = self.next_batch();
                 let caught_up = message.caught_up;
                 if let Err(ended) = outlet.send(message).await {
@@ -165,12 +181,7 @@ impl Watcher {
             tokio::pin!(quiet);
             loop {
                 tokio::select! {
-                    () = quiet.as_mut() => match self.server.admit_to_revocations(&self.caller).await {
-                        Ok(()) => break,
-                        Err(problem) if is_final(&problem) => return Ended::Status(error::status(&problem)),
-                        // Whether the caller still may is not known now; it was a moment ago.
-                        Err(_) => break,
-                    },
+                    () = quiet.as_mut() => break,
                     changed = position.changed() => {
                         if changed.is_err() {
                             return Ended::CallerGone;
@@ -182,6 +193,23 @@ impl Watcher {
                     }
                 }
             }
+        }
+    }
+
+    /// Asks once per heartbeat whether the caller still may follow.
+    async fn admit_again(&mut self) -> Result<(), Ended> {
+        if self.looked_at.elapsed() < self.heartbeat {
+            return Ok(());
+        }
+        self.looked_at = Instant::now();
+        match self.server.admit_to_revocations(&self.caller).await {
+            Ok(()) => {
+                self.admitted_at = self.looked_at;
+                Ok(())
+            }
+            // Whether the caller still may is not known now; it was a while ago.
+            Err(problem) if !is_final(&problem) && self.admitted_at.elapsed() < LONGEST_UNKNOWN => Ok(()),
+            Err(problem) => Err(Ended::Status(error::status(&problem))),
         }
     }
 

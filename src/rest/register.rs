@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -58,14 +58,14 @@ pub(super) async fn register(
 pub(super) async fn read(
     State(this): State<Registration>,
     facts: Facts,
-    Path(client_id): Path<String>,
+    client_id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
     facts.record.set_endpoint("register");
     let result = async {
         let token = management_token(&headers, &uri)?;
-        Ok(this.clients.read_itself(&client_id, token).await?)
+        Ok(this.clients.read_itself(&named(client_id)?, token).await?)
     };
     answer(&facts, StatusCode::OK, result.await)
 }
@@ -74,7 +74,7 @@ pub(super) async fn read(
 pub(super) async fn update(
     State(this): State<Registration>,
     facts: Facts,
-    Path(client_id): Path<String>,
+    client_id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     uri: Uri,
     body: Body,
@@ -83,7 +83,7 @@ pub(super) async fn update(
     let result = async {
         let token = management_token(&headers, &uri)?;
         let metadata: ClientMetadata = this.read(&headers, body).await?;
-        Ok(this.clients.update_itself(&client_id, token, &metadata).await?)
+        Ok(this.clients.update_itself(&named(client_id)?, token, &metadata).await?)
     };
     answer(&facts, StatusCode::OK, result.await)
 }
@@ -92,14 +92,14 @@ pub(super) async fn update(
 pub(super) async fn delete(
     State(this): State<Registration>,
     facts: Facts,
-    Path(client_id): Path<String>,
+    client_id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
     facts.record.set_endpoint("register");
     let result = async {
         let token = management_token(&headers, &uri)?;
-        Ok(this.clients.delete_itself(&client_id, &token).await?)
+        Ok(this.clients.delete_itself(&named(client_id)?, &token).await?)
     };
     match result.await {
         Ok(()) => no_store(StatusCode::NO_CONTENT.into_response()),
@@ -199,6 +199,11 @@ impl Registration {
 fn management_token(headers: &HeaderMap, uri: &Uri) -> Result<Secret<String>, Refusal> {
     refuse_query(uri)?;
     presented_token(&authorization(headers), None)?.ok_or_else(|| Error::MissingToken.into())
+}
+
+/// What is no text is no client's identifier.
+fn named(client_id: Result<Path<String>, PathRejection>) -> Result<String, RegistrationError> {
+    client_id.map(|Path(client_id)| client_id).map_err(|_| RegistrationError::InvalidToken)
 }
 
 fn answer(facts: &Facts, status: StatusCode, result: Result<ClientInformation, Failure>) -> Response {

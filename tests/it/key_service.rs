@@ -281,6 +281,34 @@ async fn the_stream_of_a_disabled_client_ends() {
     assert_eq!(timeout(PATIENCE, ended).await.unwrap(), Code::PermissionDenied);
 }
 
+// V-25: whoever always has something to hear is asked for his right all the same
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stream_of_a_disabled_client_ends_while_there_is_news() {
+    let server = TestServer::start().await;
+    let [rest, _] = Wire::both(&server).await;
+    let mut stream = follow(&server, watch("resource-server", "")).await.unwrap();
+    next(&mut stream).await.unwrap();
+    server.reload(&CLIENTS.replace("introspect = \"any\"", "introspect = \"own\"")).await.unwrap();
+    let revoking = async {
+        loop {
+            let token = rest.token("rs256").await;
+            rest.revoke(&Auth::of("rs256"), &token, "").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let ended = async {
+        loop {
+            if let Err(status) = next(&mut stream).await {
+                return status.code();
+            }
+        }
+    };
+    tokio::select! {
+        () = revoking => {}
+        code = timeout(PATIENCE, ended) => assert_eq!(code.unwrap(), Code::PermissionDenied),
+    }
+}
+
 // F-27: an open stream does not hold up the end
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_end_with_the_server() {

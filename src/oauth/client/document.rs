@@ -1,5 +1,7 @@
 //! What the store keeps of a client, as JSON: its registration and the hashes of its secrets.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 use crate::clock::Timestamp;
 
 /// A client as it is kept. It holds hashes, never a secret.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientDocument {
     /// The members as they were registered.
@@ -23,7 +25,7 @@ pub struct ClientDocument {
 }
 
 /// A secret of a client. Instants are whole seconds since the epoch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretRecord {
     /// Names the secret among those of the client.
@@ -38,6 +40,21 @@ pub struct SecretRecord {
     /// From when it no longer is; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
+}
+
+impl fmt::Debug for ClientDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientDocument")
+            .field("registration", &self.registration)
+            .field("secrets", &self.secrets)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SecretRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretRecord").field("secret_id", &self.secret_id).finish_non_exhaustive()
+    }
 }
 
 /// A document is not that of a client.
@@ -167,6 +184,24 @@ mod tests {
         assert_eq!(client.secrets.len(), 2);
         assert_eq!(client.usable_secrets(Timestamp::from_seconds(8)).count(), 2);
         assert_eq!(client.usable_secrets(Timestamp::from_seconds(9)).count(), 0);
+    }
+
+    // V-73
+    #[test]
+    fn no_debug_text_holds_a_hash() {
+        let mut document = document();
+        document.registration_access_token_hash = Some(KEYED.to_owned());
+        let record = crate::oauth::store::ClientRecord {
+            client_id: super::super::ClientId::parse("a:b c").unwrap(),
+            enabled: true,
+            document: document.to_json().unwrap(),
+            revision: 1,
+            created_at: Timestamp::from_seconds(5),
+            updated_at: Timestamp::from_seconds(5),
+        };
+        let shown = format!("{document:?} {:?} {record:?}", document.secrets);
+        assert!(shown.contains("s1") && shown.contains("a:b c"), "{shown}");
+        assert!(!shown.contains("$hmac-sha256$") && !shown.contains("$argon2id$"), "{shown}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{clock::Timestamp, oauth::client::ClientId};
 
 /// A client as it is kept. What `document` says is the business of [`crate::oauth::client::document`]; the other members
 /// are what a store searches by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientRecord {
     /// `client_id`, the key.
     #[serde(with = "super::text")]
@@ -24,6 +24,17 @@ pub struct ClientRecord {
     pub created_at: Timestamp,
     /// When it was last changed, in whole seconds.
     pub updated_at: Timestamp,
+}
+
+impl fmt::Debug for ClientRecord {
+    /// Without the document, which holds hashes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientRecord")
+            .field("client_id", &self.client_id)
+            .field("enabled", &self.enabled)
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a list is ordered by; the identifier decides between equals.

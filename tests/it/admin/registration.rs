@@ -157,7 +157,12 @@ async fn a_registration_is_read_and_deleted_with_its_own_token_alone() {
             assert_eq!(reply.refusal(), (401, "invalid_token".to_owned()), "{method}");
         }
         assert_eq!(server.http(method, &path(&first), None, body.as_deref()).await.status, 401);
-        assert_eq!(server.http(method, "/register/nobody", Some(own), body.as_deref()).await.status, 401);
+        // What is no text is no client's identifier either.
+        for path in ["/register/nobody", "/register/%FF"] {
+            let reply = server.http(method, path, Some(own), body.as_deref()).await;
+            assert_eq!(reply.refusal(), (401, "invalid_token".to_owned()), "{method} {path}");
+            assert_eq!(reply.header("cache-control"), Some("no-store"), "{method} {path}");
+        }
         // Clients that an operator registered have no such token.
         assert_eq!(server.http(method, "/register/plain", Some(own), body.as_deref()).await.status, 401);
     }
