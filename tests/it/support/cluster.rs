@@ -1,6 +1,7 @@
 //! Several `mintage serve` processes on one PostgreSQL, each behind a proxy of its own, so that one alone can be cut off.
 
 use std::{
+    process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -118,6 +119,16 @@ impl Replica {
     /// Another process in its place, behind the same proxy. The old one is ended when it is not yet.
     pub fn respawn(&mut self, postgres: &Postgres, database: &str, settings: &str) {
         self.process = Self::process(postgres, database, settings, &self.proxy);
+    }
+
+    /// The command line on the store of this replica, which need not run.
+    pub fn command(&self, postgres: &Postgres, database: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mintage"));
+        command.args(arguments).arg("--config").arg(&self.process.config);
+        command.env("ISSUER_URL", ISSUER).env("MINTAGE_MASTER_KEY", MASTER_KEY);
+        command.env("MINTAGE_DATABASE_URL", postgres.url_through(postgres.port(), database));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     fn url(&self, path: &str) -> String {
