@@ -29,6 +29,7 @@ mod process;
 mod reload;
 mod rest_wire;
 mod revoke;
+mod rotation;
 mod store;
 mod support;
 mod target;
