@@ -31,6 +31,7 @@ mod process;
 mod reload;
 mod rest_wire;
 mod revoke;
+mod rotation;
 mod store;
 mod support;
 mod target;

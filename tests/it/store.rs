@@ -30,7 +30,7 @@ use tempfile::TempDir;
 use crate::support::postgres::Postgres;
 
 /// A database that nobody has used yet.
-struct Database {
+pub(crate) struct Database {
     url: String,
     /// PostgreSQL's name of it.
     name: String,
@@ -42,13 +42,13 @@ impl Database {
         Self { url: "sqlite::memory:".to_owned(), name: String::new(), directory: None }
     }
 
-    fn file() -> Self {
+    pub(crate) fn file() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/m.db", directory.path().display());
         Self { url, name: String::new(), directory: Some(directory) }
     }
 
-    fn postgres() -> Self {
+    pub(crate) fn postgres() -> Self {
         let name = Postgres::new_name();
         Self { url: Postgres::shared().url(&name), name, directory: None }
     }
@@ -61,7 +61,7 @@ impl Database {
         Location::parse(&self.url).unwrap()
     }
 
-    async fn open(&self) -> Arc<Store> {
+    pub(crate) async fn open(&self) -> Arc<Store> {
         Store::open(&self.location(), Options::default()).await.unwrap()
     }
 
@@ -84,7 +84,7 @@ async fn on_each(case: impl AsyncFn(Database)) {
 }
 
 /// Runs a case on every database that more than one process can open.
-async fn on_each_shared(case: impl AsyncFn(Database)) {
+pub(crate) async fn on_each_shared(case: impl AsyncFn(Database)) {
     for database in [Database::file(), Database::postgres()] {
         println!("on {}", database.location());
         case(database).await;
@@ -110,7 +110,7 @@ fn client(client_id: &str) -> ClientRecord {
     }
 }
 
-fn token(token_id: &str, expires_at: u64) -> NewRevocation {
+pub(crate) fn token(token_id: &str, expires_at: u64) -> NewRevocation {
     NewRevocation {
         revoked: Revoked::Token { token_id: token_id.to_owned() },
         revoked_at: at(100),
