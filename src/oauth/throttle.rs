@@ -4,6 +4,9 @@
 //! one address cannot lock the client out for another. A second, wider budget counts the failures of a source whatever
 //! client they named; when it is spent, that source gets no more Argon2id, but whoever needs none is served. An attempt is
 //! charged before it is made and refunded when it succeeds.
+//!
+//! A third budget is for the store, which every made-up identifier costs a read: it counts what failed at a source whatever
+//! form the secret had, and when it is spent the store is read no more for that source. Clients in memory are served.
 
 use std::{
     hash::Hash,
@@ -26,6 +29,9 @@ const REMEMBERED: usize = 64 * 1024;
 /// How many times the budget of a pair a whole source has.
 const SOURCE_FACTOR: u32 = 8;
 
+/// How many times it has in reads of the store, which cost far less than Argon2id.
+const LOOKUP_FACTOR: u32 = 32;
+
 /// At most `count` failures in `period`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -40,13 +46,18 @@ pub struct Rate {
 pub struct FailureThrottle {
     pairs: Buckets<(IpAddr, ClientId)>,
     sources: Buckets<IpAddr>,
+    lookups: Buckets<IpAddr>,
 }
 
 impl FailureThrottle {
     /// A throttle for this rate per client and source.
     pub fn new(rate: Rate) -> Self {
-        let wide = Rate { count: rate.count.saturating_mul(SOURCE_FACTOR), ..rate };
-        Self { pairs: Buckets::new(rate), sources: Buckets::new(wide) }
+        let wider = |factor| Rate { count: rate.count.saturating_mul(factor), ..rate };
+        Self {
+            pairs: Buckets::new(rate),
+            sources: Buckets::new(wider(SOURCE_FACTOR)),
+            lookups: Buckets::new(wider(LOOKUP_FACTOR)),
+        }
     }
 
     /// How long this client must wait at this source; `None` when it need not.
@@ -68,6 +79,41 @@ impl FailureThrottle {
     pub fn refund(&self, source: IpAddr, client_id: &ClientId) {
         self.pairs.refund(&(source, client_id.clone()));
         self.sources.refund(&source);
+    }
+}
+
+/// One attempt at a source, which failed unless it is forgiven: a caller who hangs up has failed.
+///
+/// Known clients and unknown ones pay alike, and what a source may still do is decided before either is looked up: the
+/// budget tells nobody which identifiers exist (V-22).
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    throttle: Option<&'a FailureThrottle>,
+    source: IpAddr,
+    now: Timestamp,
+    /// How long the store will not be read for this source; `None` when it will.
+    pub exhausted: Option<Duration>,
+}
+
+impl<'a> Attempt<'a> {
+    /// Begins an attempt. Without a throttle it counts for nothing.
+    pub fn begin(throttle: Option<&'a FailureThrottle>, source: IpAddr, now: Timestamp) -> Self {
+        let exhausted = throttle.and_then(|throttle| throttle.lookups.blocked(&source, now));
+        Self { throttle, source, now, exhausted }
+    }
+
+    /// It succeeded, or it was not the caller's fault that it did not.
+    pub fn forgive(mut self) {
+        self.throttle = None;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Some(throttle) = self.throttle {
+            // A full bucket stays full.
+            let _ = throttle.lookups.charge(&self.source, self.now);
+        }
     }
 }
 
@@ -179,6 +225,24 @@ mod tests {
         }
         assert!(throttle.charge(X, &id("fresh"), at(0)).is_err());
         assert!(throttle.charge(Y, &id("fresh"), at(0)).is_ok());
+    }
+
+    // V-22, V-26
+    #[test]
+    fn a_source_whose_attempts_fail_gets_no_more_lookups_and_others_do() {
+        let throttle = throttle();
+        let attempt = |source| Attempt::begin(Some(&throttle), source, at(0));
+        for _ in 0..2000 {
+            attempt(Y).forgive();
+        }
+        let failed = (0..2000).take_while(|_| attempt(X).exhausted.is_none()).count();
+        // 32 times 40, and what rounding a step to milliseconds adds.
+        assert!((1280..1440).contains(&failed), "{failed}");
+        assert!(attempt(X).exhausted.is_some_and(|wait| wait <= Duration::from_secs(10)));
+        assert_eq!(attempt(Y).exhausted, None);
+        // It is a budget of its own.
+        assert_eq!(throttle.charge(X, &id("a"), at(0)), Ok(()));
+        assert!(Attempt::begin(None, X, at(0)).exhausted.is_none());
     }
 
     #[test]

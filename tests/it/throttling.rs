@@ -165,6 +165,52 @@ async fn a_generated_secret_is_never_held_up() {
     }
 }
 
+// V-22, V-26: made-up identifiers cost the store reads until their source has spent its budget. What fails then is told so,
+// whether the client exists or not; clients in memory are served, and a client of the store is once the budget is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_made_up_clients_does_not_keep_the_store_busy() {
+    let server = TestServer::with(&limited("2/10s")).await;
+    let wires = Wire::both(&server).await;
+    let registration =
+        mintage::oauth::client::ClientRegistration { client_id: "stored".to_owned(), ..Default::default() };
+    let new = mintage::admin::clients::NewClient { registration, ..Default::default() };
+    let secret = server.core.client_admin.create(new).await.unwrap().secret.unwrap();
+    for wire in &wires {
+        wire.token("generated").await;
+    }
+    let before = server.core.store.store.statements();
+    let mut told = Vec::new();
+    for n in 0..200 {
+        let auth = Auth::basic(&format!("made-up-{n}"), WRONG);
+        told.push(error(wires[n % 2].issue(&auth, &Issue::default()).await));
+    }
+    // 32 times the rate. The replica follows the store meanwhile, with a few reads of its own.
+    assert!(told[..64].iter().all(|code| code == "invalid_client"), "{told:?}");
+    assert!(told[64..].iter().all(|code| code == "temporarily_unavailable"), "{told:?}");
+    let statements = server.core.store.store.statements() - before;
+    assert!((64..150).contains(&statements), "{statements}");
+
+    for wire in &wires {
+        let stored = Auth::basic("stored", secret.expose());
+        let refusal = wire.issue(&stored, &Issue::default()).await.unwrap_err();
+        assert_eq!(refusal.error, "temporarily_unavailable");
+        assert!((1..=10).contains(&refusal.retry_after.unwrap()));
+        for client_id in ["generated", "es256"] {
+            let guess = Auth::basic(client_id, WRONG);
+            assert_eq!(error(wire.issue(&guess, &Issue::default()).await), "temporarily_unavailable");
+        }
+        wire.token("generated").await;
+    }
+    server.clock.advance(Duration::from_secs(10));
+    for wire in &wires {
+        wire.issue(&Auth::basic("stored", secret.expose()), &Issue::default()).await.unwrap();
+        assert_eq!(
+            error(wire.issue(&Auth::basic("made-up", WRONG), &Issue::default()).await),
+            "invalid_client"
+        );
+    }
+}
+
 // A burst is charged before it is served, so that its guesses are no more than the limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_of_guesses_is_counted_before_it_is_served() {

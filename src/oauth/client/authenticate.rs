@@ -19,7 +19,7 @@ use crate::{
     clock::Timestamp,
     oauth::{
         error::{ClientRefusal, Error},
-        throttle::FailureThrottle,
+        throttle::{Attempt, FailureThrottle},
     },
 };
 
@@ -73,17 +73,27 @@ impl Authenticator {
         source: IpAddr,
         now: Timestamp,
     ) -> Result<AuthenticatedClient, Error> {
-        // A generated secret cannot be guessed: its form is never held up, and guesses of that form lock nobody out.
+        // A generated secret cannot be guessed: the right one of a client in memory is never held up, and guesses of that
+        // form lock nobody out of it.
         let throttle = self.throttle.as_ref().filter(|_| !is_generated(claim.secret.expose()));
         if let Some(retry_after) = throttle.and_then(|t| t.blocked(source, &claim.client_id, now)) {
             return Err(Error::RateLimited { retry_after });
         }
 
-        let client = self
-            .directory
-            .find(claim.client_id.as_str())
-            .await?
-            .filter(|client| client.enabled && client.accepts_method(claim.method));
+        let attempt = Attempt::begin(self.throttle.as_ref(), source, now);
+        let exhausted = attempt.exhausted.map(|retry_after| Error::RateLimited { retry_after });
+        if let Some(refusal) =
+            exhausted.clone().filter(|_| self.directory.needs_store(claim.client_id.as_str()))
+        {
+            return Err(refusal);
+        }
+        let client = match self.directory.find(claim.client_id.as_str()).await {
+            Ok(client) => client.filter(|client| client.enabled && client.accepts_method(claim.method)),
+            Err(error) => {
+                attempt.forgive();
+                return Err(error.into());
+            }
+        };
         let secrets: Vec<&ClientSecret> =
             client.iter().flat_map(|client| client.usable_secrets(now)).collect();
         let hashes: Vec<&SecretHash> = secrets.iter().map(|secret| &secret.hash).collect();
@@ -102,12 +112,17 @@ impl Authenticator {
                 if let Some(throttle) = throttle.filter(|_| charged.load(Ordering::Relaxed)) {
                     throttle.refund(source, &claim.client_id);
                 }
+                attempt.forgive();
                 Ok(AuthenticatedClient(Arc::clone(client)))
             }
             (Verdict::NoToll(retry_after), _) => Err(Error::RateLimited { retry_after }),
-            (Verdict::NoTurn, _) => Err(Error::Busy { retry_after: BUSY_RETRY }),
+            (Verdict::NoTurn, _) => {
+                attempt.forgive();
+                Err(Error::Busy { retry_after: BUSY_RETRY })
+            }
+            // Where the store is not read any more, a known client must not tell itself apart (V-22).
             (Verdict::Wrong | Verdict::Right(_), _) => {
-                Err(Error::InvalidClient(ClientRefusal::WrongCredentials))
+                Err(exhausted.unwrap_or(Error::InvalidClient(ClientRefusal::WrongCredentials)))
             }
         }
     }

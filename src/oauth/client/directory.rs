@@ -131,15 +131,18 @@ impl ClientDirectory {
         }
     }
 
+    /// Whether [`ClientDirectory::find`] would ask the store for this client now.
+    pub fn needs_store(&self, client_id: &str) -> bool {
+        let configured = || self.configured.load().contains_key(client_id);
+        self.stored.as_ref().is_some_and(|stored| stored.would_read(client_id)) && !configured()
+    }
+
     /// Begins to look up clients that will be asked for one after another, so that the store is waited for once.
     pub fn expect<'a>(&self, client_ids: impl Iterator<Item = &'a str>) {
-        let Some(stored) = self.stored.as_ref().filter(|stored| !stored.settings.freshness.is_failing())
-        else {
-            return;
-        };
+        let Some(stored) = &self.stored else { return };
         let configured = self.configured.load();
         for client_id in client_ids.filter(|client_id| !configured.contains_key(*client_id)) {
-            if stored.in_memory(client_id).is_none() {
+            if stored.would_read(client_id) {
                 let _ = stored.read(client_id);
             }
         }
@@ -242,6 +245,10 @@ impl Stored {
         };
         let found = tokio::time::timeout(LONGEST_WAIT, found).await;
         found.ok().flatten().unwrap_or(Err(LookupError::Unavailable))
+    }
+
+    fn would_read(&self, client_id: &str) -> bool {
+        self.in_memory(client_id).is_none() && !self.settings.freshness.is_failing()
     }
 
     /// What is known without the store.
