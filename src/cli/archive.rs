@@ -50,7 +50,7 @@ pub(super) struct Backup {
 pub(super) fn export(arguments: &Export) -> Result<Report, Failure> {
     let path = &arguments.file;
     let contents = in_runtime(async {
-        let opened = arguments.store.open().await?;
+        let opened = arguments.store.open_existing().await?;
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -93,7 +93,7 @@ pub(super) fn import(arguments: &Import) -> Result<Report, Failure> {
 pub(super) fn backup(arguments: &Backup) -> Result<Report, Failure> {
     let path = &arguments.file;
     in_runtime(async {
-        let opened = arguments.store.open().await?;
+        let opened = arguments.store.open_existing().await?;
         opened.store.backup(path).await.map_err(|error| Failure::failed(error.to_string()))
     })?;
     Ok(Report {

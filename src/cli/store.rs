@@ -33,6 +33,18 @@ impl Arguments {
     pub(super) async fn open(&self) -> Result<OpenedStore, Failure> {
         app::open_store(&self.config()?).await.map_err(|error| Failure::failed(error.to_string()))
     }
+
+    /// The same for what reads it: a database that is not there is a mistake in its name and is not made.
+    pub(super) async fn open_existing(&self) -> Result<OpenedStore, Failure> {
+        let config = self.config()?;
+        if let Some(path) = config.store.location.file().filter(|path| !path.exists()) {
+            return Err(Failure::failed(format!(
+                "{}: there is no such database; correct database_url, or name the configuration with --config",
+                path.display()
+            )));
+        }
+        self.open().await
+    }
 }
 
 /// Runs a command that waits for something.

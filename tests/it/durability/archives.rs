@@ -229,3 +229,12 @@ async fn a_store_with_a_client_of_its_own_is_not_filled() {
         assert_eq!(Rows::of(new.database_url()).await, before);
     }
 }
+
+#[test]
+fn a_database_that_is_not_there_is_not_made_to_be_copied() {
+    let host = Host::sqlite();
+    for command in ["export", "backup"] {
+        host.run(&[command, "copy"]).failed("there is no such database");
+        assert!(!host.path("mintage.db").exists() && !host.path("copy").exists());
+    }
+}
