@@ -12,12 +12,13 @@ use super::{
     mask::Mask,
     page::PageTokens,
     secrets::NewSecret,
+    tokens::SKEW,
 };
 use crate::{
     clock::{Clock, Timestamp},
     jose::{SigningAlgorithm, base64url},
     oauth::{
-        Issuer,
+        Issuer, Revocations,
         client::{
             Client, ClientDirectory, ClientId, ClientRegistration, IntrospectPermission,
             document::ClientDocument,
@@ -49,6 +50,10 @@ pub struct Dependencies {
     pub clients: Arc<dyn ClientStore>,
     /// Where revocations are kept.
     pub revocations: Arc<dyn RevocationStore>,
+    /// What this process knows of them.
+    pub revoked: Arc<Revocations>,
+    /// How long a replica that has lost touch may go on issuing tokens to a client that was deleted meanwhile.
+    pub max_staleness: Duration,
     /// Hashes secrets, under the key that all replicas share.
     pub secrets: Arc<SecretVerifier>,
     /// Clients of the configuration file, and the copies of others that a change makes stale.
@@ -289,6 +294,8 @@ impl ClientAdmin {
             )));
         }
 
+        self.check_not_just_deleted(&client_id)?;
+
         let public = registration.token_endpoint_auth_method.as_deref() == Some("none");
         let made = if public { None } else { Some(self.make_secret(&secret).await?) };
         let (record_of_secret, secret) = made.unzip();
@@ -398,13 +405,29 @@ impl ClientAdmin {
         if validate_only {
             return Ok(());
         }
-        // The revocation comes first: between the two steps tokens may be refused too early, never accepted too long.
-        self.revoke_until(&client_id, self.now()).await?;
+        // The revocation comes first: between the two steps tokens may be refused too early, never accepted too long. It
+        // reaches ahead, to what a replica that has not heard of the deletion may still issue.
+        self.revoke_until(&client_id, self.now() + self.0.max_staleness + SKEW).await?;
         let revision = etag.map(|_| record.revision);
         let deleted = self.0.clients.delete(&client_id, revision).await;
         self.0.directory.invalidate(client_id.as_str());
         deleted?;
         Ok(())
+    }
+
+    /// Nobody inherits the tokens of a client that was deleted (CHK-94): while some may still be issued, by a replica that has
+    /// not heard of it, its identifier is not given away.
+    fn check_not_just_deleted(&self, client_id: &ClientId) -> Result<(), AdminError> {
+        let now = self.now();
+        match self.0.revoked.client_refused_until(client_id).filter(|until| *until > now) {
+            None => Ok(()),
+            Some(until) => Err(AdminError::FailedPrecondition(format!(
+                "{client_id:?} was deleted, and a replica that has not heard of it may still issue tokens to it; choose \
+                 another client_id, or register this one in {} s",
+                until.since(now).as_secs() + 1,
+                client_id = client_id.as_str(),
+            ))),
+        }
     }
 
     /// Reads, changes and writes a client, again when somebody else was faster and the caller gave no etag.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Replicas do not agree on the time to the second: a revocation outlives the last token it concerns by this.
-const SKEW: Duration = Duration::from_secs(10);
+pub(super) const SKEW: Duration = Duration::from_secs(10);
 
 impl ClientAdmin {
     /// Revokes every token of a client that was issued until an instant, at the latest now, and returns that instant. The
@@ -49,7 +49,9 @@ impl ClientAdmin {
             // Whatever the lifetime was when they were issued, no token ever lives longer than this.
             expires_at: issued_until + *LIFETIME_RANGE.end() + SKEW,
         };
-        self.0.revocations.revoke(&revocation).await?;
+        let kept = self.0.revocations.revoke(&revocation).await?;
+        // This replica need not wait for the feed.
+        self.0.revoked.revoked_here(&kept);
         Ok(())
     }
 }

@@ -16,9 +16,10 @@ use crate::{
     grpc::{self, ClientMessages, ExplainMessages},
     jose::{SigningAlgorithm, SigningKey},
     oauth::{
-        AuthorizationServer, Freshness, Keys,
+        AuthorizationServer, Freshness, Keys, Revocations,
         authorization_server::Dependencies,
         client::{ClientDirectory, SecretHash, secret::SecretVerifier},
+        revocations::Position,
         store::Stores,
     },
     random::SystemRandom,
@@ -92,7 +93,10 @@ impl Clients {
         let configured = config.clients(|_| Ok(SecretHash::Keyed([0; 32])))?;
         let directory = Arc::new(ClientDirectory::new(configured));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let admin = Arc::new(client_admin(config, &opened.stores, &secrets, &directory, &clock));
+        let revoked = Arc::<Revocations>::default();
+        let state = opened.stores.changes.state(clock.now()).await?;
+        revoked.replace(&state.revocations, Position::default());
+        let admin = Arc::new(client_admin(config, &opened.stores, &secrets, &directory, &revoked, &clock));
         Ok(Self { admin, directory, secrets })
     }
 }
@@ -124,6 +128,7 @@ pub(super) fn client_admin(
     stores: &Stores,
     secrets: &Arc<SecretVerifier>,
     directory: &Arc<ClientDirectory>,
+    revoked: &Arc<Revocations>,
     clock: &Arc<dyn Clock>,
 ) -> ClientAdmin {
     ClientAdmin::new(clients::Dependencies {
@@ -131,6 +136,8 @@ pub(super) fn client_admin(
         random: Arc::new(SystemRandom),
         clients: Arc::clone(&stores.clients),
         revocations: Arc::clone(&stores.revocations),
+        revoked: Arc::clone(revoked),
+        max_staleness: config.store.max_staleness,
         secrets: Arc::clone(secrets),
         directory: Arc::clone(directory),
         defaults: config.tokens.defaults(),

@@ -111,13 +111,14 @@ impl Core {
             clients: Arc::clone(&clients),
             secrets: Arc::clone(&secrets),
             keys: Arc::clone(&keys),
-            revocations,
+            revocations: Arc::clone(&revocations),
             freshness,
             revocation_store: Some(Arc::clone(&store.stores.revocations)),
             uses,
         };
         let server = Arc::new(AuthorizationServer::new(policy(config), dependencies));
-        let client_admin = admin::client_admin(config, &store.stores, &secrets, &clients, &clock);
+        let client_admin =
+            admin::client_admin(config, &store.stores, &secrets, &clients, &revocations, &clock);
         let client_admin = Arc::new(client_admin);
         Ok(Self { server, clients, client_admin, keys, key_admin, replica, store, secrets, clock })
     }

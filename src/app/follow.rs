@@ -9,6 +9,7 @@ use tokio::{task::JoinSet, time};
 
 use super::Core;
 use crate::{
+    clock::Timestamp,
     config::Config,
     oauth::Freshness,
     readiness::{Readiness, StoreState},
@@ -18,11 +19,17 @@ use crate::{
 /// How often the ring of keys and the state of the store are looked at.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How often uses of secrets are written, keys are rotated when it is time, and the snapshot is written.
+/// How often uses of secrets are written and keys are rotated when it is time.
 const CHORES: Duration = Duration::from_secs(60);
 
 /// How often expired revocations are forgotten, in chores.
 const PURGE_EVERY: u32 = 10;
+
+/// How long the store keeps a revocation beyond its end: a clock that is ahead for a while makes nobody forget one (F-9).
+const PURGE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often the snapshot is written, in chores: it reads every client that is in memory.
+const SNAPSHOT_EVERY: u32 = 5;
 
 /// How old what is known of the store may be.
 #[derive(Clone, Copy, Debug)]
@@ -114,13 +121,17 @@ async fn chores(core: Arc<Core>, snapshot_file: Option<PathBuf>) {
             continue;
         }
         let rotated = core.key_admin.tick().await;
+        for step in rotated.iter().flatten() {
+            tracing::info!(%step, "a signing key has come to its next step");
+        }
         report("signing keys were not looked after", rotated);
         report("uses of secrets were not written", core.replica.flush_uses().await);
         if round.is_multiple_of(PURGE_EVERY) {
-            let purged = core.store.stores.revocations.purge(core.clock.now()).await;
+            let before = core.clock.now().since(Timestamp::from_epoch(PURGE_AFTER));
+            let purged = core.store.stores.revocations.purge(Timestamp::from_epoch(before)).await;
             report("expired revocations were not forgotten", purged);
         }
-        if let Some(file) = &snapshot_file {
+        if let Some(file) = snapshot_file.as_deref().filter(|_| round.is_multiple_of(SNAPSHOT_EVERY)) {
             if !recalled {
                 core.recall_clients(file).await;
                 recalled = true;

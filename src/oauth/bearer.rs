@@ -8,7 +8,6 @@ use super::{
     authorization_server::AuthorizationServer,
     client::ClientId,
     error::{Error, TokenRefusal},
-    scope::Scope,
 };
 use crate::secret::Secret;
 
@@ -57,11 +56,6 @@ impl Authorised {
     pub fn client_id(&self) -> &ClientId {
         &self.client_id
     }
-}
-
-/// The first scope-token that only an administrator may grant.
-pub fn reserved(scope: &Scope) -> Option<&str> {
-    scope.tokens().find(|token| token.starts_with(RESERVED_PREFIX))
 }
 
 impl AuthorizationServer {

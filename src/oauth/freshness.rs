@@ -60,7 +60,9 @@ impl Freshness {
 
     /// Looks at the clock; call it before each attempt, so that an age is right however long the attempt takes. Two
     /// attempts at once must be kept apart by the caller.
-    pub fn look(&self, now: Timestamp) {
+    ///
+    /// Says whether the clock was set back since the last look, by more than it is corrected by all the time.
+    pub fn look(&self, now: Timestamp) -> bool {
         let now = milliseconds(now);
         let before = self.looked_at.swap(now, Ordering::AcqRel);
         let synced_at = self.synced_at.load(Ordering::Acquire);
@@ -68,6 +70,7 @@ impl Freshness {
             // The clock was set back: so is the instant of the last success, and the age is what it was.
             self.synced_at.store(synced_at.saturating_sub(before.saturating_sub(now)), Ordering::Release);
         }
+        before != NEVER && before.saturating_sub(now) > JITTER_MS
     }
 
     /// Whether the last attempt failed: the next one probably fails too, and nobody should wait for it.

@@ -5,7 +5,7 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Mutex;
 
 use super::{
     client::{ClientDirectory, uses::SecretUses},
@@ -45,7 +45,6 @@ pub struct Replica {
     pub keys: KeysHook,
     /// One sync at a time.
     position: Mutex<Option<Position>>,
-    wake: Notify,
 }
 
 impl Replica {
@@ -59,8 +58,7 @@ impl Replica {
         uses: Arc<SecretUses>,
         keys: KeysHook,
     ) -> Self {
-        let (position, wake) = (Mutex::default(), Notify::new());
-        Self { stores, clock, directory, revocations, freshness, uses, keys, position, wake }
+        Self { stores, clock, directory, revocations, freshness, uses, keys, position: Mutex::default() }
     }
 
     /// Reads everything from the store.
@@ -90,11 +88,14 @@ impl Replica {
     /// [`StoreError`]; what is known stays in use.
     pub async fn sync(&self) -> Result<(), StoreError> {
         let mut position = self.position.lock().await;
+        if self.freshness.look(self.clock.now()) {
+            // While the clock was ahead, revocations may have been forgotten before their time.
+            *position = None;
+        }
         self.noting(self.catch_up(&mut position)).await
     }
 
-    /// Catches up every `interval`, and as soon as the store or [`Replica::wake`] says that there is something new; for
-    /// ever.
+    /// Catches up every `interval`, and as soon as the store or this process says that there is something new; for ever.
     pub async fn follow(&self, interval: Duration) {
         loop {
             let was_failing = self.freshness.is_failing();
@@ -108,17 +109,11 @@ impl Replica {
             }
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
-                () = self.wake.notified() => {}
                 () = self.revocations.written() => {}
                 // A store that does not answer could give hints without end.
                 () = self.stores.changes.hint(), if !self.freshness.is_failing() => {}
             }
         }
-    }
-
-    /// Has [`Replica::follow`] catch up at once, after a write of this process.
-    pub fn wake(&self) {
-        self.wake.notify_one();
     }
 
     /// Writes when secrets were last used. Meant to be called now and then, away from any request.
@@ -570,6 +565,21 @@ mod tests {
         world.store.inner().purged = 4;
         world.replica.sync().await.unwrap();
         assert!(world.refuses("5") && !world.refuses("4"));
+    }
+
+    // F-9: a clock that was ahead made this replica forget; the store has not
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_means_to_read_everything_again() {
+        let world = world();
+        world.store.revoke_token("t");
+        world.replica.load().await.unwrap();
+        world.clock.advance(Duration::from_secs(400 * 24 * 60 * 60));
+        world.replica.sync().await.unwrap();
+        world.replica.revocations.replace(&[], Position { incarnation: "one".into(), sequence: u64::MAX });
+        assert!(!world.refuses("t"));
+        world.clock.set(NOW);
+        world.replica.sync().await.unwrap();
+        assert!(world.refuses("t"));
     }
 
     // V-29, V-70

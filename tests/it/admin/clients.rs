@@ -176,10 +176,10 @@ async fn a_repeated_request_creates_nothing_more_and_tells_no_secret() {
 
     let other = pb::CreateClientRequest { client: Some(client("other", "read")), ..request.clone() };
     assert_eq!(violations(&admin.create_client(other).await.unwrap_err()), ["request_id"]);
-    // Once the client is deleted, its request is forgotten with it.
+    // Once the client is deleted, its request is forgotten with it: repeated, it is a new one.
     let client_id = first.client.unwrap().client_id;
     admin.delete_client(pb::DeleteClientRequest { client_id, ..Default::default() }).await.unwrap();
-    assert!(!admin.create_client(request.clone()).await.unwrap().repeated_request);
+    assert_eq!(admin.create_client(request.clone()).await.unwrap_err().code(), Code::FailedPrecondition);
     for request_id in ["a b", "é", &"x".repeat(65)] {
         let request = pb::CreateClientRequest { request_id: request_id.to_owned(), ..request.clone() };
         assert_eq!(violations(&admin.create_client(request).await.unwrap_err()), ["request_id"]);
@@ -352,7 +352,12 @@ async fn a_deleted_client_is_gone_with_its_tokens() {
     assert!(server.token("gone", &secret).await.is_err());
     assert_eq!(admin.delete_client(delete).await.unwrap_err().code(), Code::NotFound);
 
-    server.clock.advance(std::time::Duration::from_secs(2));
+    // A replica that has not heard of it may issue tokens for a day: nobody may inherit those.
+    let again = pb::CreateClientRequest { client: Some(client("gone", "read")), ..Default::default() };
+    let refused = admin.create_client(again).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+    server.clock.advance(std::time::Duration::from_secs(24 * 60 * 60 + 11));
+    let mut admin = server.operator().await;
     let (_, new_secret) = admin.create(client("gone", "read")).await;
     assert!(!server.is_active(&token).await);
     assert!(server.token("gone", &secret).await.is_err());

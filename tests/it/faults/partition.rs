@@ -64,8 +64,10 @@ async fn is_partitioned(cut: Mode) {
     })
     .await;
     println!("{cut:?}: healthy after {healed:.1?}");
-    eventually("the other one is active", HEALED, async || cut_off.introspect(&kept).await.active() == Some(true))
-        .await;
+    eventually("the other one is active", HEALED, async || {
+        cut_off.introspect(&kept).await.active() == Some(true)
+    })
+    .await;
     cut_off.heals(&service, HEALED).await;
 }
 
