@@ -12,7 +12,6 @@ use crate::{
         AuthorizationServer, Freshness, Keys, Policy, Replica, Revocations,
         authorization_server::Dependencies,
         client::{ClientDirectory, directory::StoredClients, secret::SecretVerifier, uses::SecretUses},
-        replica,
         store::{ClientQuery, ClientStore},
         throttle::Rate,
     },
@@ -93,7 +92,7 @@ impl Core {
             Arc::clone(&revocations),
             Arc::clone(&freshness),
             Arc::clone(&uses),
-            install_into(&keys, &clock),
+            Arc::clone(&keys),
         ));
         let key_admin = Arc::new(SigningKeyAdmin::new(signing_keys::Dependencies {
             store: Arc::clone(&store.stores.keys),
@@ -182,17 +181,6 @@ pub(super) const fn grpc_settings(config: &Config) -> grpc::Settings {
         reflection: config.reflection,
         jwks_max_age: config.jwks_max_age,
     }
-}
-
-/// Keys that cannot be used are named, and the others are used.
-fn install_into(keys: &Arc<Keys>, clock: &Arc<dyn Clock>) -> replica::KeysHook {
-    let (keys, clock) = (Arc::clone(keys), Arc::clone(clock));
-    Box::new(move |records| {
-        if let Err(error) = keys.install(&records, clock.now()) {
-            tracing::error!(%error, "signing keys of the store cannot be used");
-        }
-        Ok(())
-    })
 }
 
 /// An unconfigured server says how to create the first client.

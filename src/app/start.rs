@@ -83,7 +83,7 @@ impl Start {
         algorithms: &[SigningAlgorithm],
     ) -> Result<(), StartError> {
         if let Some(snapshot) = self.snapshot {
-            replica.restore(snapshot.state, snapshot.saved_at).await?;
+            replica.restore(snapshot.state, snapshot.saved_at).await;
             replica.directory.warm(&snapshot.clients);
             return Ok(());
         }

@@ -10,10 +10,11 @@ use tokio::sync::Mutex;
 use super::{
     client::{ClientDirectory, uses::SecretUses},
     freshness::Freshness,
+    keys::{Keys, UnusableKeys},
     revocations::{Position, Revocations},
-    store::{Change, Changes, KeyRecord, Revocation, State, StoreError, Stores},
+    store::{Change, Changes, Revocation, State, StoreError, Stores},
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 
 /// How long the feed may take to answer. Much less than a mirror may be old, so that a second attempt can still succeed.
 const LONGEST_SYNC: Duration = Duration::from_secs(5);
@@ -23,9 +24,6 @@ const LONGEST_LOAD: Duration = Duration::from_secs(60);
 
 /// How many uses of secrets are written at once.
 const USES_AT_ONCE: usize = 500;
-
-/// Takes note of the signing keys, all of them. A refusal is a sentence; the old ones stay in use then.
-pub type KeysHook = Box<dyn Fn(Vec<KeyRecord>) -> Result<(), String> + Send + Sync>;
 
 /// What a replica keeps true.
 pub struct Replica {
@@ -42,7 +40,7 @@ pub struct Replica {
     /// Uses of secrets that wait to be written.
     pub uses: Arc<SecretUses>,
     /// The signing keys.
-    pub keys: KeysHook,
+    pub keys: Arc<Keys>,
     /// One sync at a time.
     position: Mutex<Option<Position>>,
 }
@@ -56,7 +54,7 @@ impl Replica {
         revocations: Arc<Revocations>,
         freshness: Arc<Freshness>,
         uses: Arc<SecretUses>,
-        keys: KeysHook,
+        keys: Arc<Keys>,
     ) -> Self {
         Self { stores, clock, directory, revocations, freshness, uses, keys, position: Mutex::default() }
     }
@@ -71,15 +69,11 @@ impl Replica {
     }
 
     /// Begins with a state that was written down earlier, because the store cannot be reached. It is as old as it is.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] when its keys cannot be used.
-    pub async fn restore(&self, state: State, as_of: crate::clock::Timestamp) -> Result<(), StoreError> {
+    pub async fn restore(&self, state: State, as_of: Timestamp) {
         let mut position = self.position.lock().await;
-        self.adopt(state, &mut position)?;
+        self.adopt(state, &mut position);
         self.freshness.succeed(as_of);
         self.freshness.fail(self.clock.now());
-        Ok(())
     }
 
     /// Catches up with the store.
@@ -148,17 +142,19 @@ impl Replica {
 
     async fn load_into(&self, position: &mut Option<Position>) -> Result<(), StoreError> {
         let state = within(LONGEST_LOAD, self.stores.changes.state(self.clock.now())).await?;
-        self.adopt(state, position)
+        self.adopt(state, position);
+        Ok(())
     }
 
-    fn adopt(&self, state: State, position: &mut Option<Position>) -> Result<(), StoreError> {
+    fn adopt(&self, state: State, position: &mut Option<Position>) {
         let State { incarnation, sequence, keys, revocations } = state;
-        self.use_keys(keys)?;
+        if let Err(unusable) = self.keys.install(&keys, self.clock.now()) {
+            name(&unusable);
+        }
         let now = Position { incarnation: incarnation.into(), sequence };
         self.revocations.replace(&revocations, now.clone());
         self.directory.clear();
         *position = Some(now);
-        Ok(())
     }
 
     async fn catch_up(&self, position: &mut Option<Position>) -> Result<(), StoreError> {
@@ -206,16 +202,21 @@ impl Replica {
             self.revocations.apply(revocation);
         }
         if keys {
-            self.use_keys(within(LONGEST_SYNC, self.stores.keys.list()).await?)?;
+            let reload = self.keys.reload(&*self.stores.keys, self.clock.now());
+            let unusable = UnusableKeys(within(LONGEST_SYNC, reload).await?);
+            if !unusable.0.is_empty() {
+                name(&unusable);
+            }
         }
         seen.sequence = sequence;
         self.revocations.advance([], seen.clone());
         Ok(())
     }
+}
 
-    fn use_keys(&self, keys: Vec<KeyRecord>) -> Result<(), StoreError> {
-        (self.keys)(keys).map_err(StoreError::Corrupt)
-    }
+/// Keys that cannot be used are named, and the others are used.
+fn name(unusable: &UnusableKeys) {
+    tracing::error!(error = %unusable, "signing keys of the store cannot be used");
 }
 
 /// A store that is frozen does not answer at all.
@@ -236,14 +237,11 @@ impl fmt::Debug for Replica {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Mutex as StdMutex,
-        atomic::{AtomicUsize, Ordering},
-    };
+    use std::sync::Mutex as StdMutex;
 
     use super::*;
     use crate::{
-        clock::{TestClock, Timestamp},
+        clock::TestClock,
         oauth::{
             access_token::tests::token,
             client::{
@@ -253,8 +251,8 @@ mod tests {
                 registration::{ClientRegistration, RegistrationDefaults},
             },
             store::{
-                ChangeFeed, ClientQuery, ClientRecord, ClientStore, KeyStore, KeyWrite, NewRevocation,
-                RevocationStore, Revoked, SecretUse, Sequence,
+                ChangeFeed, ClientQuery, ClientRecord, ClientStore, KeyRecord, KeyStore, KeyWrite,
+                NewRevocation, RevocationStore, Revoked, SecretUse, Sequence,
             },
         },
     };
@@ -269,6 +267,7 @@ mod tests {
     struct Inner {
         down: bool,
         keys_down: bool,
+        keys_read: usize,
         incarnation: String,
         changes: Vec<(Sequence, Change)>,
         /// Changes up to here are forgotten.
@@ -332,11 +331,14 @@ mod tests {
     #[async_trait::async_trait]
     impl ChangeFeed for Fake {
         async fn state(&self, _: Timestamp) -> Result<State, StoreError> {
-            self.answer(|inner| State {
-                incarnation: inner.incarnation.clone(),
-                sequence: inner.changes.len() as Sequence,
-                keys: Vec::new(),
-                revocations: inner.revocations.clone(),
+            self.answer(|inner| {
+                inner.keys_read += 1;
+                State {
+                    incarnation: inner.incarnation.clone(),
+                    sequence: inner.changes.len() as Sequence,
+                    keys: Vec::new(),
+                    revocations: inner.revocations.clone(),
+                }
             })
         }
 
@@ -400,7 +402,10 @@ mod tests {
             if self.inner().keys_down {
                 return Err(StoreError::Unavailable("down".to_owned()));
             }
-            self.answer(|_| Vec::new())
+            self.answer(|inner| {
+                inner.keys_read += 1;
+                Vec::new()
+            })
         }
 
         async fn write(&self, _: &[KeyWrite], _: &[NewRevocation]) -> Result<Sequence, StoreError> {
@@ -443,7 +448,6 @@ mod tests {
         store: Arc<Fake>,
         clock: Arc<TestClock>,
         replica: Replica,
-        keys_read: Arc<AtomicUsize>,
     }
 
     fn world() -> World {
@@ -463,8 +467,6 @@ mod tests {
             capacity: 100,
             max_staleness: Duration::from_secs(86400),
         };
-        let keys_read = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&keys_read);
         let stores = Stores {
             clients: Arc::<Fake>::clone(&store),
             keys: Arc::<Fake>::clone(&store),
@@ -478,12 +480,9 @@ mod tests {
             Arc::default(),
             freshness,
             Arc::default(),
-            Box::new(move |_| {
-                counter.fetch_add(1, Ordering::SeqCst);
-                Ok(())
-            }),
+            Arc::new(Keys::fixed(Vec::new()).unwrap()),
         );
-        World { store, clock, replica, keys_read }
+        World { store, clock, replica }
     }
 
     impl World {
@@ -500,7 +499,7 @@ mod tests {
         }
 
         fn keys_read(&self) -> usize {
-            self.keys_read.load(Ordering::SeqCst)
+            self.store.inner().keys_read
         }
     }
 
@@ -627,7 +626,7 @@ mod tests {
         let state = world.store.state(world.clock.now()).await.unwrap();
         let as_of = world.clock.now();
         world.clock.advance(Duration::from_secs(60));
-        world.replica.restore(state, as_of).await.unwrap();
+        world.replica.restore(state, as_of).await;
         assert!(world.refuses("t"));
         assert_eq!(world.age(), Some(60));
         assert!(world.replica.freshness.is_failing());

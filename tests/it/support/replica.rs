@@ -309,9 +309,9 @@ impl Cluster {
             revocations: Arc::<FakeStore>::clone(&self.store),
             changes: Arc::<FakeStore>::clone(&self.store),
         };
-        let hook = Box::new(|_| Ok(()));
         let shared: Arc<dyn Clock> = Arc::<TestClock>::clone(&clock);
-        let replica = Replica::new(stores, shared, clients, revocations, freshness, uses, hook);
+        let replica =
+            Replica::new(stores, shared, clients, revocations, freshness, uses, Arc::clone(&self.keys));
         replica.load().await.unwrap();
 
         let settings = rest::Settings { max_body_bytes: 65536, jwks_max_age: Duration::from_secs(300) };
