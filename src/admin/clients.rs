@@ -294,7 +294,7 @@ impl ClientAdmin {
             )));
         }
 
-        self.check_not_just_deleted(&client_id)?;
+        self.check_not_just_deleted(&client_id).await?;
 
         let public = registration.token_endpoint_auth_method.as_deref() == Some("none");
         let made = if public { None } else { Some(self.make_secret(&secret).await?) };
@@ -417,9 +417,10 @@ impl ClientAdmin {
 
     /// Nobody inherits the tokens of a client that was deleted (CHK-94): while some may still be issued, by a replica that has
     /// not heard of it, its identifier is not given away.
-    fn check_not_just_deleted(&self, client_id: &ClientId) -> Result<(), AdminError> {
+    async fn check_not_just_deleted(&self, client_id: &ClientId) -> Result<(), AdminError> {
         let now = self.now();
-        match self.0.revoked.client_refused_until(client_id).filter(|until| *until > now) {
+        let refused_until = self.0.revocations.client_refused_until(client_id).await?;
+        match refused_until.filter(|until| *until > now) {
             None => Ok(()),
             Some(until) => Err(AdminError::FailedPrecondition(format!(
                 "{client_id:?} was deleted, and a replica that has not heard of it may still issue tokens to it; choose \

@@ -19,7 +19,6 @@ use crate::{
         AuthorizationServer, Freshness, Keys, Revocations,
         authorization_server::Dependencies,
         client::{ClientDirectory, SecretHash, secret::SecretVerifier},
-        revocations::Position,
         store::Stores,
     },
     random::SystemRandom,
@@ -93,10 +92,8 @@ impl Clients {
         let configured = config.clients(|_| Ok(SecretHash::Keyed([0; 32])))?;
         let directory = Arc::new(ClientDirectory::new(configured));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let revoked = Arc::<Revocations>::default();
-        let state = opened.stores.changes.state(clock.now()).await?;
-        revoked.replace(&state.revocations, Position::default());
-        let admin = Arc::new(client_admin(config, &opened.stores, &secrets, &directory, &revoked, &clock));
+        let admin =
+            Arc::new(client_admin(config, &opened.stores, &secrets, &directory, &Arc::default(), &clock));
         Ok(Self { admin, directory, secrets })
     }
 }

@@ -5,7 +5,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     Issuer,
     access_token::AccessToken,
-    client::{ClientDirectory, authenticate::Authenticator, secret::SecretVerifier, uses::SecretUses},
+    client::{
+        Client, ClientDirectory, authenticate::Authenticator, secret::SecretVerifier, uses::SecretUses,
+    },
     error::{Error, TokenRefusal},
     freshness::Freshness,
     keys::Keys,
@@ -138,7 +140,7 @@ impl AuthorizationServer {
         self.freshness.is_failing()
     }
 
-    /// Whether a token that was read is still good: not revoked, its client known and enabled.
+    /// The client of a token that was read and is still good: not revoked, its client known and enabled.
     ///
     /// What speaks against a token is said however old this replica's knowledge is: a forged or expired token stays one.
     /// Only that a token is good takes knowledge that is fresh.
@@ -146,7 +148,7 @@ impl AuthorizationServer {
     /// # Errors
     /// [`Error::InvalidToken`]; [`Error::TemporarilyUnavailable`] for a token that could have been revoked, or whose client
     /// could have been disabled, without this replica knowing.
-    pub(super) async fn confirm(&self, token: &AccessToken, now: Timestamp) -> Result<(), Error> {
+    pub(super) async fn confirm(&self, token: &AccessToken, now: Timestamp) -> Result<Arc<Client>, Error> {
         if self.revocations.refuses(token) {
             return Err(Error::InvalidToken(TokenRefusal::Revoked));
         }
@@ -154,11 +156,7 @@ impl AuthorizationServer {
             return Err(Error::TemporarilyUnavailable { retry_after: STALE_RETRY });
         }
         let client = self.clients.find(token.client_id.as_str()).await?;
-        if client.is_some_and(|client| client.enabled) {
-            Ok(())
-        } else {
-            Err(Error::InvalidToken(TokenRefusal::Client))
-        }
+        client.filter(|client| client.enabled).ok_or(Error::InvalidToken(TokenRefusal::Client))
     }
 }
 

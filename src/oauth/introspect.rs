@@ -123,7 +123,7 @@ impl AuthorizationServer {
     ) -> Result<Introspection, Error> {
         let Some(token) = token else { return Ok(Introspection::Inactive) };
         match self.confirm(&token, now).await {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(Error::InvalidToken(_)) => return Ok(Introspection::Inactive),
             Err(error) => return Err(error),
         }

@@ -439,6 +439,10 @@ mod tests {
             unreachable!()
         }
 
+        async fn client_refused_until(&self, _: &ClientId) -> Result<Option<Timestamp>, StoreError> {
+            unreachable!()
+        }
+
         async fn purge(&self, _: Timestamp) -> Result<u64, StoreError> {
             unreachable!()
         }

@@ -130,16 +130,6 @@ impl Revocations {
             || known.keys.contains_key(token.kid.as_str())
     }
 
-    /// Until when the tokens of a client are refused, by their `iat`.
-    pub fn client_refused_until(&self, client_id: &ClientId) -> Option<Timestamp> {
-        self.read().clients.get(client_id).map(|client| client.issued_until)
-    }
-
-    /// Whether a key was revoked.
-    pub fn refuses_key(&self, kid: &str) -> bool {
-        self.read().keys.contains_key(kid)
-    }
-
     /// Takes note of a revocation at once, before the change feed tells of it. Again is no different from once.
     pub fn apply(&self, revocation: &Revocation) {
         self.write().insert(revocation);

@@ -63,6 +63,15 @@ impl RevocationStore for Store {
         row.map_or(Err(StoreError::NotFound), read_revocation)
     }
 
+    async fn client_refused_until(&self, client_id: &ClientId) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.read(GET, vec![CLIENT.into(), client_id.as_str().into()]).await?;
+        let found = rows.into_iter().next().map(read_revocation).transpose()?;
+        Ok(found.and_then(|revocation| match revocation.revoked {
+            Revoked::Client { issued_until, .. } => Some(issued_until),
+            Revoked::Token { .. } | Revoked::Key { .. } => None,
+        }))
+    }
+
     async fn purge(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut purged = 0;
         while single_integer(&self.read(EXPIRED, vec![now.into()]).await?)? > 0 {

@@ -62,6 +62,9 @@ pub trait RevocationStore: fmt::Debug + Send + Sync {
     /// unless the new one reaches further.
     async fn revoke(&self, revocation: &NewRevocation) -> Result<Revocation, StoreError>;
 
+    /// Until when the tokens of a client are refused, by their `iat`; `None` when they are not.
+    async fn client_refused_until(&self, client_id: &ClientId) -> Result<Option<Timestamp>, StoreError>;
+
     /// Forgets revocations that expired before `now`, and changes nobody needs any more. Returns how many revocations.
     async fn purge(&self, now: Timestamp) -> Result<u64, StoreError>;
 }

@@ -179,6 +179,8 @@ fn a_client_lives_on_the_store() {
 
     assert_eq!(host.json(&["delete", "billing"])["deleted"], true);
     host.client(&["show", "billing"]).failed(1, "no client is registered as \"billing\"");
+    // Each command is a process of its own, which knows of the deletion from the store alone.
+    host.client(&["create", "--client-id", "billing"]).failed(1, "\"billing\" was deleted");
 }
 
 #[test]

@@ -35,6 +35,10 @@ async fn revoking_again_changes_nothing_unless_it_reaches_further() {
         assert_eq!(revocations.revoke(&client_until(9, 500)).await, Ok(kept(4, &client_until(10, 500))));
         assert_eq!(revocations.revoke(&client_until(11, 400)).await, Ok(kept(5, &client_until(11, 500))));
         assert_eq!(revocations.revoke(&client_until(5, 700)).await, Ok(kept(6, &client_until(11, 700))));
+        let Revoked::Client { client_id, .. } = client_until(5, 700).revoked else { unreachable!() };
+        assert_eq!(revocations.client_refused_until(&client_id).await, Ok(Some(at(11))));
+        let nobody = ClientId::parse("t").unwrap();
+        assert_eq!(revocations.client_refused_until(&nobody).await, Ok(None));
     })
     .await;
 }

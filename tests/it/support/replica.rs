@@ -26,8 +26,8 @@ use mintage::{
         replica::Replica,
         store::{
             Change, ChangeFeed, Changes, ClientQuery, ClientRecord, ClientStore, KeyRecord, KeyStore,
-            KeyWrite, NewRevocation, Revocation, RevocationStore, SecretUse, Sequence, State, StoreError,
-            Stores,
+            KeyWrite, NewRevocation, Revocation, RevocationStore, Revoked, SecretUse, Sequence, State,
+            StoreError, Stores,
         },
     },
     random::SystemRandom,
@@ -131,6 +131,16 @@ impl RevocationStore for FakeStore {
             inner.changes.push(Change::Revocation(revocation.clone()));
             inner.revocations.push(revocation.clone());
             revocation
+        })
+        .await
+    }
+
+    async fn client_refused_until(&self, client_id: &ClientId) -> Result<Option<Timestamp>, StoreError> {
+        self.answer(false, |inner| {
+            inner.revocations.iter().rev().find_map(|revocation| match &revocation.revoked {
+                Revoked::Client { client_id: id, issued_until } if id == client_id => Some(*issued_until),
+                _ => None,
+            })
         })
         .await
     }
