@@ -27,6 +27,29 @@ pub(super) async fn authorise(
     Ok(caller)
 }
 
+/// One method of an admin service: the log's name for it, what it demands, and what it does with the message. Who changed
+/// something goes into the log; what exactly is in the store.
+macro_rules! method {
+    ($self:ident, $request:ident, $name:literal, $demand:ident, |$message:ident| $answer:expr) => {{
+        let (call, $message) = $crate::grpc::call::Call::begin($name, $request);
+        let result = async {
+            let demand = $crate::oauth::bearer::Demand::$demand;
+            let caller = $crate::grpc::admin_auth::authorise(&$self.server, &call, demand).await?;
+            let answer = $answer;
+            if demand == $crate::oauth::bearer::Demand::Write {
+                tracing::info!(
+                    method = $name,
+                    by = caller.client_id().as_str(),
+                    "an administrator made a change"
+                );
+            }
+            Ok::<_, $crate::grpc::admin_auth::Failure>(answer)
+        };
+        $crate::grpc::admin_auth::finish(&call, result.await)
+    }};
+}
+pub(super) use method;
+
 /// Why an admin call failed.
 #[derive(Debug)]
 pub(super) enum Failure {

@@ -2,11 +2,15 @@
 //!
 //! Nothing here asks who calls. The service in front of it does; the command line on the server's host is the operator.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use prost_types::Timestamp as PbTimestamp;
 
-use super::{client_authentication::non_empty, pb::admin as pb};
+use super::{
+    client_authentication::non_empty,
+    pb::admin as pb,
+    time::{from_pb_duration, to_pb_duration, to_pb_timestamp},
+};
 use crate::{
     admin::{
         AdminError, ClientAdmin,
@@ -180,8 +184,8 @@ fn to_registration(client: pb::Client) -> Result<ClientRegistration, AdminError>
     let lifetime = client
         .access_token_lifetime
         .map(|lifetime| {
-            Duration::try_from(lifetime)
-                .map_err(|_| AdminError::invalid("access_token_lifetime", "it must not be negative"))
+            from_pb_duration(lifetime)
+                .ok_or_else(|| AdminError::invalid("access_token_lifetime", "it must not be negative"))
         })
         .transpose()?;
     Ok(ClientRegistration {
@@ -262,14 +266,6 @@ pub(super) fn to_instant(
         Ok(seconds) if seconds <= LAST => Ok(Some(Timestamp::from_seconds(seconds))),
         _ => Err(AdminError::invalid(member, "it must lie in the years 1970 to 9999")),
     }
-}
-
-pub(super) fn to_pb_timestamp(time: Timestamp) -> PbTimestamp {
-    PbTimestamp { seconds: i64::try_from(time.seconds()).unwrap_or(i64::MAX), nanos: 0 }
-}
-
-pub(super) fn to_pb_duration(duration: Duration) -> prost_types::Duration {
-    prost_types::Duration { seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), nanos: 0 }
 }
 
 fn non_empty_bytes(bytes: Vec<u8>) -> Option<Vec<u8>> {

@@ -1,10 +1,8 @@
 //! The messages of `ExplainToken`, done by [`AuthorizationServer::explain`] for a client that [`ClientAdmin`] finds.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use super::{
-    client_authentication::non_empty, client_messages::to_pb_duration, json::to_struct, pb::admin as pb,
-};
+use super::{client_authentication::non_empty, json::to_struct, pb::admin as pb, time};
 use crate::{
     admin::{AdminError, ClientAdmin},
     oauth::{
@@ -42,7 +40,7 @@ impl ExplainMessages {
             scope: scope.as_ref(),
             resources: &message.resources,
             audiences: &message.audiences,
-            lifetime: message.lifetime.map(|wish| wish.try_into().unwrap_or(Duration::ZERO)),
+            lifetime: message.lifetime.map(time::wish),
         };
         let explained = self.server.explain(&client, &wish);
         explained
@@ -61,7 +59,7 @@ fn to_pb(explanation: Explanation) -> pb::ExplainTokenResponse {
         decisions,
         scopes: token.scope.tokens().map(str::to_owned).collect(),
         audiences: token.audiences.iter().map(ToString::to_string).collect(),
-        lifetime: Some(to_pb_duration(token.lifetime)),
+        lifetime: Some(time::to_pb_duration(token.lifetime)),
         access_token_signing_alg: token.alg.as_str().to_owned(),
         claims: to_struct(&token.claims_json),
         claims_json: token.claims_json,

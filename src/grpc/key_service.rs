@@ -12,6 +12,7 @@ use super::{
     call::Call,
     client_authentication, error,
     pb::token as pb,
+    time::from_pb_duration,
     watch::{Ended, Messages, Outlet, Streams},
 };
 use crate::{
@@ -284,8 +285,7 @@ impl std::fmt::Display for Cursor {
 
 fn heartbeat(asked: Option<prost_types::Duration>) -> Result<Duration, Error> {
     let Some(asked) = asked else { return Ok(HEARTBEAT) };
-    Duration::try_from(asked)
-        .ok()
+    from_pb_duration(asked)
         .filter(|asked| (SHORTEST_HEARTBEAT..=LONGEST_HEARTBEAT).contains(asked))
         .ok_or_else(|| Error::invalid_request("heartbeat_interval must be 1 to 60 seconds"))
 }
@@ -358,5 +358,6 @@ mod tests {
         assert_eq!(heartbeat(None).unwrap(), HEARTBEAT);
         assert_eq!([seconds(1), seconds(60)].map(Option::unwrap), [SHORTEST_HEARTBEAT, LONGEST_HEARTBEAT]);
         assert_eq!([seconds(0), seconds(61), seconds(-1)], [None; 3]);
+        assert_eq!(seconds(i64::MIN), None);
     }
 }

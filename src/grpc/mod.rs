@@ -13,6 +13,7 @@
 //! - `call`: what the connection and the log contribute
 //! - `error`: oauth::Error -> tonic::Status
 //! - `json`: JSON -> google.protobuf.Struct
+//! - `time`: instants and durations -> google.protobuf
 //! - `redact`: Debug without secrets
 //! - `unary`: one message per call
 
@@ -27,6 +28,7 @@ mod json;
 mod key_service;
 mod redact;
 mod signing_key_service;
+mod time;
 mod token_service;
 mod unary;
 mod watch;
@@ -40,7 +42,10 @@ use std::{
 };
 
 use axum::Router;
-use tonic::{codec::CompressionEncoding, service::Routes};
+use tonic::{
+    codec::CompressionEncoding,
+    service::{Routes, RoutesBuilder},
+};
 use tonic_health::server::HealthReporter;
 
 pub use client_messages::ClientMessages;
@@ -104,12 +109,7 @@ pub fn routes(
     let mut routes = Routes::builder();
     routes.add_service(unary::Unary(service)).add_service(unary::Unary(keys)).add_service(health);
     if settings.reflection {
-        let builder = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(DESCRIPTORS)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
-        routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
+        reflect(&mut routes, &[DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET])?;
     }
     Ok((routes.routes().into_axum_router(), reporter))
 }
@@ -145,13 +145,23 @@ pub fn admin_routes(
     let mut routes = Routes::builder();
     routes.add_service(unary::Unary(clients)).add_service(unary::Unary(keys));
     if settings.reflection {
-        let builder = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(ADMIN_DESCRIPTORS)
-        };
-        routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
+        reflect(&mut routes, &[ADMIN_DESCRIPTORS])?;
     }
     Ok(routes.routes().into_axum_router())
+}
+
+/// Adds both versions of reflection, for the services of these descriptor sets.
+fn reflect(
+    routes: &mut RoutesBuilder,
+    descriptors: &[&'static [u8]],
+) -> Result<(), tonic_reflection::server::Error> {
+    let builder = || {
+        descriptors.iter().fold(tonic_reflection::server::Builder::configure(), |builder, set| {
+            builder.register_encoded_file_descriptor_set(set)
+        })
+    };
+    routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
+    Ok(())
 }
 
 /// Tells health clients (grpc.health.v1) whether the token service is serving. It starts as "not serving".

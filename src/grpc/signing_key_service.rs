@@ -4,16 +4,11 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{
-    admin_auth::{Failure, authorise, finish},
-    call::Call,
-    client_messages::{to_instant, to_pb_timestamp},
-    pb::admin as pb,
-};
+use super::{admin_auth::method, client_messages::to_instant, pb::admin as pb, time::to_pb_timestamp};
 use crate::{
     admin::{AdminError, SigningKeyAdmin, signing_keys::KeyStatus},
     jose::{KeyState, SigningAlgorithm},
-    oauth::{AuthorizationServer, bearer::Demand},
+    oauth::AuthorizationServer,
 };
 
 /// The service, over the core.
@@ -27,26 +22,6 @@ impl SigningKeyService {
     pub(super) fn new(server: Arc<AuthorizationServer>, keys: Arc<SigningKeyAdmin>) -> Self {
         Self { server, keys }
     }
-}
-
-/// One method: the log's name for it, what it demands, and what it does with the message.
-macro_rules! method {
-    ($self:ident, $request:ident, $name:literal, $demand:ident, |$message:ident| $answer:expr) => {{
-        let (call, $message) = Call::begin($name, $request);
-        let result = async {
-            let caller = authorise(&$self.server, &call, Demand::$demand).await?;
-            let answer = $answer;
-            if Demand::$demand == Demand::Write {
-                tracing::info!(
-                    method = $name,
-                    by = caller.client_id().as_str(),
-                    "an administrator changed signing keys"
-                );
-            }
-            Ok::<_, Failure>(answer)
-        };
-        finish(&call, result.await)
-    }};
 }
 
 #[tonic::async_trait]

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use prost_types::Timestamp as PbTimestamp;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -10,9 +9,9 @@ use super::{
     client_authentication::{self, non_empty},
     json::to_struct,
     pb::token as pb,
+    time::{to_pb_duration, to_pb_timestamp, wish},
 };
 use crate::{
-    clock::Timestamp,
     oauth::{
         AuthorizationServer, Error,
         grant::GrantType,
@@ -104,7 +103,7 @@ impl TokenService {
             scope: (!message.scopes.is_empty()).then_some(RequestedScope::Tokens(message.scopes)),
             resources: message.resources.into_iter().filter_map(non_empty).collect(),
             audiences: message.audiences.into_iter().filter_map(non_empty).collect(),
-            lifetime: message.lifetime.map(to_duration),
+            lifetime: message.lifetime.map(wish),
         };
         let response = self.server.issue(request).await?;
         call.record.add_issued(response.alg.as_str());
@@ -178,12 +177,6 @@ impl TokenService {
     }
 }
 
-/// A negative wish is as impossible as none at all, which the core refuses.
-fn to_duration(wish: prost_types::Duration) -> Duration {
-    // The conversion negates what it refuses, and the least of all numbers has no opposite.
-    if wish.seconds < 0 { Duration::ZERO } else { wish.try_into().unwrap_or(Duration::ZERO) }
-}
-
 fn issue_response(response: &TokenResponse) -> pb::IssueResponse {
     pb::IssueResponse {
         access_token: response.access_token.expose().clone(),
@@ -255,12 +248,4 @@ fn user_info_response(info: UserInfo) -> Result<pb::UserInfoResponse, Error> {
 
 fn to_list(scope: &Scope) -> Vec<String> {
     scope.tokens().map(str::to_owned).collect()
-}
-
-fn to_pb_timestamp(time: Timestamp) -> PbTimestamp {
-    PbTimestamp { seconds: i64::try_from(time.seconds()).unwrap_or(i64::MAX), nanos: 0 }
-}
-
-fn to_pb_duration(duration: Duration) -> prost_types::Duration {
-    prost_types::Duration { seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), nanos: 0 }
 }
