@@ -9,6 +9,7 @@ use super::{
 use crate::oauth::{
     Error,
     client::{ClientAuthentication, PresentedCredentials},
+    introspect::Caller,
 };
 
 /// Collects the credentials of a request and reads them; the claimed client goes into the log.
@@ -26,4 +27,9 @@ pub(super) fn read(
     })?;
     facts.record.set_client_id(authentication.client_id().as_str());
     Ok(authentication)
+}
+
+/// The caller of an operation about tokens.
+pub(super) fn caller(headers: &HeaderMap, form: &mut Form, facts: &Facts) -> Result<Caller, Error> {
+    Ok(Caller { authentication: read(headers, form, facts)?, source: facts.source })
 }

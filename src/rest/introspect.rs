@@ -13,7 +13,7 @@ use super::{
     facts::Facts,
     form::Form,
 };
-use crate::oauth::introspect::{Caller, Introspection, Question};
+use crate::oauth::introspect::{Introspection, Question};
 
 pub(super) async fn introspect(
     State(rest): State<Rest>,
@@ -39,8 +39,7 @@ async fn answer(
     body: Body,
 ) -> Result<Introspection, Refusal> {
     let mut form = Form::read(headers, uri, body, rest.max_body_bytes).await?;
-    let authentication = client_authentication::read(headers, &mut form, facts)?;
-    let caller = Caller { authentication, source: facts.source };
+    let caller = client_authentication::caller(headers, &mut form, facts)?;
     let question = Question { token: form.take_secret("token"), ..Question::default() };
     Ok(rest.server.introspect(&caller, &question).await?)
 }

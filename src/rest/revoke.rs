@@ -13,7 +13,7 @@ use super::{
     facts::Facts,
     form::Form,
 };
-use crate::oauth::{introspect::Caller, revoke::Revocation};
+use crate::oauth::revoke::Revocation;
 
 pub(super) async fn revoke(
     State(rest): State<Rest>,
@@ -38,7 +38,6 @@ async fn answer(
     body: Body,
 ) -> Result<Revocation, Refusal> {
     let mut form = Form::read(headers, uri, body, rest.max_body_bytes).await?;
-    let authentication = client_authentication::read(headers, &mut form, facts)?;
-    let caller = Caller { authentication, source: facts.source };
+    let caller = client_authentication::caller(headers, &mut form, facts)?;
     Ok(rest.server.revoke(&caller, form.take_secret("token").as_ref()).await?)
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     Store, changes,
-    value::{Outcome, Row, Step, Value, rows},
+    value::{Outcome, ROWS, Row, Step, Value, rows},
 };
 use crate::oauth::{
     client::ClientId,
@@ -26,8 +26,6 @@ const DELETE_REVISION: &str = "DELETE FROM clients WHERE client_id = $1 AND revi
 const DELETE_USES: &str = "DELETE FROM secret_uses WHERE client_id = $1";
 /// Greater than every character of a `client_id`, which is made of U+0020 to U+007E.
 const BEYOND: char = '\u{7f}';
-/// Rows of one statement; PostgreSQL counts its parameters with 16 bits.
-const ROWS: usize = 1000;
 
 #[async_trait::async_trait]
 impl ClientStore for Store {

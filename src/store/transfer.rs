@@ -7,7 +7,7 @@ use super::{
     migrations::new_incarnation,
     revocations,
     sqlite::{create_for_copy, finish_copy},
-    value::{Kind, Outcome, Step, rows},
+    value::{Kind, Outcome, ROWS, Step, rows},
 };
 use crate::oauth::store::{ClientRecord, KeyRecord, Revocation, StoreError, TransferStore};
 
@@ -100,9 +100,6 @@ impl TransferStore for Store {
         }
     }
 }
-
-/// Rows of one statement; PostgreSQL counts its values with 16 bits.
-const ROWS: usize = 1000;
 
 /// Adds clients. One that is there already counts only when it is the same.
 fn add_or_find(clients: &[ClientRecord]) -> Step {

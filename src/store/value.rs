@@ -170,6 +170,9 @@ fn unreadable() -> StoreError {
     StoreError::Corrupt("a column has another type, or a value it cannot have".to_owned())
 }
 
+/// The most rows of one statement; PostgreSQL counts its values with 16 bits.
+pub(super) const ROWS: usize = 1000;
+
 /// `VALUES ($1, $2), ($3, $4)` for rows of a width.
 pub(super) fn rows(count: usize, width: usize) -> String {
     let row = |at: usize| {
