@@ -72,7 +72,7 @@ enum Command {
     #[command(subcommand, after_help = "Example:\n  mintage key list", disable_help_subcommand = true)]
     Key(key::Command),
     /// Bring the tables of the store up to date
-    Migrate(migrate::Arguments),
+    Migrate(migrate::Migrate),
     /// Write everything the store holds to an encrypted file
     Export(archive::Export),
     /// Fill an empty store from such a file
@@ -101,7 +101,7 @@ pub fn run(serve: impl FnOnce(Config) -> Result<(), String>) -> ExitCode {
         Command::Token(command) => token::run(command),
         Command::Client(command) => client::run(command),
         Command::Key(command) => key::run(command),
-        Command::Migrate(arguments) => migrate::run(arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Export(arguments) => archive::export(&arguments),
         Command::Import(arguments) => archive::import(&arguments),
         Command::Backup(arguments) => archive::backup(&arguments),

@@ -21,12 +21,7 @@ pub(super) struct Arguments {
 impl Arguments {
     /// The configuration the server would run with.
     pub(super) fn config(&self) -> Result<Config, Failure> {
-        let sources = Sources {
-            config_file: self.config.clone(),
-            environment: Environment::of_process(),
-            ..Sources::default()
-        };
-        Ok(config::load(&sources)?)
+        load(self.config.clone())
     }
 
     /// The store, with its tables up to date.
@@ -45,6 +40,12 @@ impl Arguments {
         }
         self.open().await
     }
+}
+
+/// The configuration the server would run with that reads this file.
+pub(super) fn load(config_file: Option<PathBuf>) -> Result<Config, Failure> {
+    let environment = Environment::of_process();
+    Ok(config::load(&Sources { config_file, environment, ..Sources::default() })?)
 }
 
 /// Runs a command that waits for something.

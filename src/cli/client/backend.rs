@@ -1,7 +1,7 @@
 //! Where a command does its work: straight on the store of the configuration, or through the admin services of a running
 //! server. The messages are the same.
 
-use std::{fs, future::Future, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use clap::Args;
 use tonic::{Code, Request, Status, transport::Channel};
@@ -9,8 +9,8 @@ use tonic::{Code, Request, Status, transport::Channel};
 use crate::{
     admin::AdminError,
     app,
-    cli::{output::Failure, serve},
-    config::{self, sources::TOKEN_VARIABLE},
+    cli::{output::Failure, store},
+    config::{Config, sources::TOKEN_VARIABLE},
     grpc::{
         ClientMessages,
         pb::admin::{self as pb, client_service_client::ClientServiceClient},
@@ -50,21 +50,10 @@ pub(super) struct Server {
     authorization: Secret<String>,
 }
 
-/// Runs a command to its end.
-pub(super) fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::failed(format!("the process cannot be set up ({error}); try again")))?
-        .block_on(command)
-}
-
 impl Target {
     /// The configuration that names the store.
-    fn config(&self) -> Result<config::Config, Failure> {
-        let arguments = serve::Arguments { config: self.config.clone(), ..serve::Arguments::default() };
-        let config = config::load(&arguments.into_sources())?;
+    fn config(&self) -> Result<Config, Failure> {
+        let config = store::load(self.config.clone())?;
         if config.store.location.is_private() {
             return Err(Failure::failed(
                 "the store is in memory and belongs to the server that runs; pass --server with its ops address, or set \

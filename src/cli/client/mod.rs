@@ -21,7 +21,10 @@ use self::{
     backend::{Backend, Target},
     members::{Changes, Members},
 };
-use super::output::{Failure, Report};
+use super::{
+    output::{Failure, Report},
+    store::in_runtime,
+};
 use crate::grpc::pb::admin as pb;
 
 #[derive(Debug, Subcommand)]
@@ -146,7 +149,7 @@ pub(super) struct Delete {
 }
 
 pub(super) fn run(command: Command) -> Result<Report, Failure> {
-    backend::block_on(async {
+    in_runtime(async {
         match command {
             Command::Create(arguments) => create(*arguments).await,
             Command::List(arguments) => list(arguments).await,
