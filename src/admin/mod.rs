@@ -1,12 +1,12 @@
 //! Administration (layer 2, beside oauth): what an operator does to clients and keys. It knows stores as traits and has never
 //! heard of a transport; the command line, gRPC and dynamic registration all call it.
 //!
-//! - [`clients`]: register, read, list, change and delete clients
+//! - [`clients`]: register, read, change and delete clients
 //! - [`secrets`]: several secrets per client, which overlap while one replaces another
 //! - [`tokens`]: revoke and explain tokens of a client
 //! - [`registration`]: clients that register themselves (RFC 7591, RFC 7592)
 //! - [`mask`]: which members an update names
-//! - [`page`], `filter`: lists
+//! - [`list`], with [`page`] and `filter`: lists of clients
 //! - [`archive`]: export and import
 //! - [`signing_keys`]: the life of signing keys
 //! - [`error`]: every way a call can fail
@@ -15,6 +15,7 @@ pub mod archive;
 pub mod clients;
 pub mod error;
 mod filter;
+pub mod list;
 pub mod mask;
 pub mod page;
 pub mod registration;

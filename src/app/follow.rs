@@ -85,7 +85,7 @@ async fn tick(core: Arc<Core>, bounds: Bounds, readiness: Readiness, metrics: Me
     }
 }
 
-fn state(freshness: &Freshness, bounds: Bounds, now: crate::clock::Timestamp) -> StoreState {
+fn state(freshness: &Freshness, bounds: Bounds, now: Timestamp) -> StoreState {
     match freshness.age(now) {
         Some(age) if age <= bounds.followed => StoreState::Followed,
         Some(age) if age <= bounds.revocations => StoreState::Unreachable,

@@ -14,7 +14,8 @@ use super::{
 use crate::{
     admin::{
         AdminError, ClientAdmin,
-        clients::{ClientUpdate, CreatedClient, ListClients, NewClient, RegisteredClient},
+        clients::{ClientUpdate, CreatedClient, NewClient, RegisteredClient},
+        list::ListClients,
         mask::Mask,
         secrets::{NewSecret, SecretInfo},
     },
