@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Every member of a client that this version has.
-const MEMBERS: [&str; 28] = [
+const MEMBERS: [&str; 27] = [
     "client_id",
     "client_name",
     "client_secret",

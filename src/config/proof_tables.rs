@@ -48,7 +48,7 @@ fn read_trust_domain(
     let mut table =
         Table::new(reader, format!("spiffe.trust_domains.{name:?}"), table, &TRUST_DOMAIN_MEMBERS)?;
     let x509_bundle_file = table.path("x509_bundle_file");
-    let file = table.path("jwt_bundle_file").map(KeysAt::File);
+    let file = table.path("jwt_bundle_file").map(|path| KeysAt::File(path.into()));
     let uri = table.text("jwt_bundle_uri").map(KeysAt::Uri);
     if file.is_some() && uri.is_some() {
         table.report("jwt_bundle_uri", "is set beside jwt_bundle_file; keep one of the two");

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{
     Profile, TokenEndpointAuthMethod,
@@ -21,7 +22,12 @@ const MAX_TEXT: usize = 2048;
 #[derive(Clone, Debug)]
 pub enum ClientKeys {
     /// `jwks`: registered with it.
-    Registered(Arc<JwkSet>),
+    Registered {
+        /// The keys.
+        keys: Arc<JwkSet>,
+        /// As they were registered.
+        json: Box<RawValue>,
+    },
     /// `jwks_uri`: where they are.
     At(Box<str>),
 }
@@ -70,6 +76,39 @@ pub struct ProofMembers {
     pub certificate_bound_access_tokens: bool,
     /// `dpop_bound_access_tokens`
     pub dpop_bound_access_tokens: bool,
+}
+
+impl ProofMembers {
+    /// Writes the members back into a registration.
+    pub fn write(&self, registration: &mut ClientRegistration) {
+        registration.profile = Some(self.profile.as_str().to_owned());
+        registration.token_endpoint_auth_signing_alg.clone_from(&self.assertion_algorithms);
+        match &self.keys {
+            Some(ClientKeys::Registered { json, .. }) => registration.jwks = Some(json.clone()),
+            Some(ClientKeys::At(uri)) => registration.jwks_uri = Some(uri.to_string()),
+            None => {}
+        }
+        match &self.certificate_subject {
+            Some(CertificateSubject::SubjectDn(text)) => {
+                registration.tls_client_auth_subject_dn = Some(text.clone());
+            }
+            Some(CertificateSubject::SanDns(text)) => {
+                registration.tls_client_auth_san_dns = Some(text.clone());
+            }
+            Some(CertificateSubject::SanUri(text)) => {
+                registration.tls_client_auth_san_uri = Some(text.clone());
+            }
+            Some(CertificateSubject::SanIp(ip)) => registration.tls_client_auth_san_ip = Some(ip.to_string()),
+            Some(CertificateSubject::SanEmail(text)) => {
+                registration.tls_client_auth_san_email = Some(text.clone());
+            }
+            None => {}
+        }
+        registration.spiffe_id.clone_from(&self.spiffe_id);
+        registration.federated.clone_from(&self.federated);
+        registration.tls_client_certificate_bound_access_tokens = Some(self.certificate_bound_access_tokens);
+        registration.dpop_bound_access_tokens = Some(self.dpop_bound_access_tokens);
+    }
 }
 
 /// Checks them, and that a client of this method can ever authenticate.
@@ -132,7 +171,7 @@ fn keys(registration: &ClientRegistration, problems: &mut Problems) -> Option<Cl
             if set.is_empty() {
                 problems.report("jwks", "holds no key that can verify a signature");
             }
-            Some(ClientKeys::Registered(Arc::new(set)))
+            Some(ClientKeys::Registered { keys: Arc::new(set), json: jwks.clone() })
         }
         (None, Some(uri)) => {
             problems.take("jwks_uri", check_text(uri))?;
