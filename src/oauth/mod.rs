@@ -12,6 +12,7 @@
 //! - [`keys`]: the keys that sign and verify now
 //! - [`store`]: what must be kept, as traits
 //! - [`replica`]: this process as one of several on a store; [`revocations`] and [`freshness`] are what it knows
+//! - [`replay`]: what may be used once is used once
 //! - [`throttle`]: failed attempts are limited
 //! - [`error`]: every way a request can fail
 
@@ -29,6 +30,7 @@ pub mod issue;
 pub mod issuer;
 pub mod keys;
 pub mod metadata;
+pub mod replay;
 pub mod replica;
 pub mod resource;
 pub mod revocations;
