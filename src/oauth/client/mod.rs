@@ -5,6 +5,7 @@
 //! - [`secret`]: secrets, hashed and verified
 //! - [`authenticate`]: presented credentials -> [`AuthenticatedClient`]
 //! - [`directory`]: the clients that are known now
+//! - [`spiffe`]: the names of workloads
 //! - [`document`]: what the store keeps of a client
 //! - [`uses`]: when secrets were last used
 
@@ -14,6 +15,7 @@ pub mod directory;
 pub mod document;
 pub mod registration;
 pub mod secret;
+pub mod spiffe;
 pub mod uses;
 
 use std::{fmt, str::FromStr, time::Duration};
