@@ -93,7 +93,7 @@ impl Open {
             // Nagle's algorithm would hold back the second small write of a gRPC answer for 40 ms. The option
             // cannot be set on a connection that is already gone, which the first read finds out.
             let _ = stream.set_nodelay(true);
-            connections.drive(stream, Peer { address }, number).await;
+            connections.drive(stream, Peer::plain(address), number).await;
             drop(permit);
         });
     }
