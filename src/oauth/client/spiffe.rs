@@ -100,7 +100,9 @@ pub struct SpiffePattern {
 
 /// The text cannot be a pattern of SPIFFE IDs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it must be a SPIFFE ID with a path, such as spiffe://example.org/billing, or end in /* for all below a path")]
+#[error(
+    "it must be a SPIFFE ID with a path, such as spiffe://example.org/billing, or end in /* for all below a path"
+)]
 pub struct InvalidSpiffePattern;
 
 impl SpiffePattern {
@@ -214,9 +216,14 @@ mod tests {
         assert!(!fits("spiffe://example.org/*", "spiffe://example.org"));
         assert!(!fits("spiffe://example.org/*", "spiffe://example.org.evil/a"));
         assert!(!fits("spiffe://example.org/*", "spiffe://evil.org/a"));
-        for text in
-            ["spiffe://example.org", "spiffe://*", "spiffe://example.org/a*", "spiffe://example.org/*/a", "/*", ""]
-        {
+        for text in [
+            "spiffe://example.org",
+            "spiffe://*",
+            "spiffe://example.org/a*",
+            "spiffe://example.org/*/a",
+            "/*",
+            "",
+        ] {
             assert_eq!(SpiffePattern::parse(text), Err(InvalidSpiffePattern), "{text}");
         }
         assert_eq!(SpiffePattern::parse("spiffe://a/b/*").unwrap().to_string(), "spiffe://a/b/*");
