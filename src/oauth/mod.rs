@@ -5,6 +5,7 @@
 //! - [`explain`]: what [`issue`] would decide
 //! - [`bearer`]: an access token as the right to call this server
 //! - [`client`]: who may ask, and the proof of it
+//! - [`sender`], [`confirmation`]: who sends a request, and what its token is bound to
 //! - [`grant`]: why a token may be issued
 //! - [`access_token`]: what a token says
 //! - [`scope`], [`resource`], [`issuer`]: parsed types for the words of a request
@@ -18,6 +19,7 @@ pub mod access_token;
 pub mod authorization_server;
 pub mod bearer;
 pub mod client;
+pub mod confirmation;
 pub mod error;
 pub mod explain;
 pub mod freshness;
@@ -32,6 +34,7 @@ pub mod resource;
 pub mod revocations;
 pub mod revoke;
 pub mod scope;
+pub mod sender;
 pub mod store;
 pub mod throttle;
 pub mod userinfo;
