@@ -12,6 +12,7 @@ use crate::{
         AuthorizationServer, Freshness, Keys, Policy, Replica, Revocations,
         authorization_server::Dependencies,
         client::{ClientDirectory, directory::StoredClients, secret::SecretVerifier, uses::SecretUses},
+        replay::ReplayGuard,
         store::{ClientQuery, ClientStore},
         throttle::Rate,
     },
@@ -31,6 +32,8 @@ pub struct Core {
     pub client_admin: Arc<ClientAdmin>,
     /// Its signing keys.
     pub keys: Arc<Keys>,
+    /// What sees to it that what may be used once is.
+    pub replays: Arc<ReplayGuard>,
     /// What rotates them.
     pub key_admin: Arc<SigningKeyAdmin>,
     /// What keeps all of it true.
@@ -104,6 +107,7 @@ impl Core {
         start.fill(&replica, &key_admin, &keys::stored(&keys)).await?;
         warn_when_empty(&clients, &*store.stores.clients).await;
 
+        let replays = Arc::new(ReplayGuard::new(Some(Arc::clone(&store.stores.replays)), config.replay));
         let dependencies = Dependencies {
             clock: Arc::clone(&clock),
             random: Arc::new(SystemRandom),
@@ -119,7 +123,7 @@ impl Core {
         let client_admin =
             admin::client_admin(config, &store.stores, &secrets, &clients, &revocations, &clock);
         let client_admin = Arc::new(client_admin);
-        Ok(Self { server, clients, client_admin, keys, key_admin, replica, store, secrets, clock })
+        Ok(Self { server, clients, client_admin, keys, replays, key_admin, replica, store, secrets, clock })
     }
 
     /// Reads the configuration again and replaces the configured clients, or leaves them as they are. Returns how many
