@@ -69,7 +69,7 @@ impl Core {
         let secrets = Arc::new(SecretVerifier::with_key(&start.secret_hash_key, &SystemRandom, cores)?);
         let clients = {
             let (config, secrets) = (config.clone(), Arc::clone(&secrets));
-            blocking(move || config.clients(|secret| secrets.hash(secret, &SystemRandom))).await??
+            blocking(move || config.clients(|secret, form| secrets.keep(secret, form, &SystemRandom))).await??
         };
         warn_about(config);
 
@@ -118,8 +118,10 @@ impl Core {
             freshness,
             revocation_store: Some(Arc::clone(&store.stores.revocations)),
             uses,
+            replays: Arc::clone(&replays),
+            published_keys: None,
         };
-        let server = Arc::new(AuthorizationServer::new(policy(config), dependencies));
+        let server = Arc::new(AuthorizationServer::new(policy(config), dependencies)?);
         let client_admin =
             admin::client_admin(config, &store.stores, &secrets, &clients, &revocations, &clock);
         let client_admin = Arc::new(client_admin);
@@ -132,7 +134,7 @@ impl Core {
     /// # Errors
     /// [`ConfigErrors`]; the old clients stay in use.
     pub fn reload(&self, config: &Config) -> Result<usize, ConfigErrors> {
-        let clients = config.reload()?.clients(|secret| self.secrets.hash(secret, &SystemRandom))?;
+        let clients = config.reload()?.clients(|secret, form| self.secrets.keep(secret, form, &SystemRandom))?;
         let count = clients.len();
         self.clients.replace(clients);
         Ok(count)

@@ -6,13 +6,17 @@ use super::{
     Issuer,
     access_token::AccessToken,
     client::{
-        AuthenticatedClient, Client, ClientAuthentication, ClientDirectory, authenticate::Authenticator,
-        secret::SecretVerifier, uses::SecretUses,
+        AuthenticatedClient, Client, ClientAuthentication, ClientDirectory,
+        authenticate::{self, Authenticator},
+        keys::KeySource,
+        secret::SecretVerifier,
+        uses::SecretUses,
     },
     error::{Error, TokenRefusal},
     freshness::Freshness,
     keys::Keys,
     metadata::Metadata,
+    replay::ReplayGuard,
     revocations::Revocations,
     sender::Sender,
     store::RevocationStore,
@@ -20,7 +24,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    jose::{SigningAlgorithm, jwk::PublishedJwkSet},
+    jose::{SigningAlgorithm, jwk::PublishedJwkSet, verification_key::InvalidKey},
     random::Random,
 };
 
@@ -62,6 +66,10 @@ pub struct Dependencies {
     pub revocation_store: Option<Arc<dyn RevocationStore>>,
     /// Takes note of the secrets that are used.
     pub uses: Arc<SecretUses>,
+    /// Sees to it that assertions and proofs are used once.
+    pub replays: Arc<ReplayGuard>,
+    /// Knows the keys that clients publish; without it no client may have a `jwks_uri`.
+    pub published_keys: Option<Arc<dyn KeySource>>,
 }
 
 /// The service that every transport calls.
@@ -80,7 +88,10 @@ pub struct AuthorizationServer {
 
 impl AuthorizationServer {
     /// Puts the server together.
-    pub fn new(policy: Policy, dependencies: Dependencies) -> Self {
+    ///
+    /// # Errors
+    /// [`InvalidKey`] when the generator of keys fails.
+    pub fn new(policy: Policy, dependencies: Dependencies) -> Result<Self, InvalidKey> {
         let Dependencies {
             clock,
             random,
@@ -91,11 +102,22 @@ impl AuthorizationServer {
             freshness,
             revocation_store,
             uses,
+            replays,
+            published_keys,
         } = dependencies;
         let throttle = policy.failed_auth_rate.map(FailureThrottle::new);
-        Self {
+        let authenticator = Authenticator::new(authenticate::Dependencies {
+            issuer: policy.issuer.clone(),
+            directory: Arc::clone(&clients),
+            secrets,
+            throttle,
+            uses,
+            replays,
+            published_keys,
+        })?;
+        Ok(Self {
             metadata: Metadata::new(&policy.issuer, &keys.current(), policy.registration),
-            authenticator: Authenticator::new(Arc::clone(&clients), secrets, throttle, uses),
+            authenticator,
             policy,
             clock,
             random,
@@ -104,7 +126,7 @@ impl AuthorizationServer {
             revocations,
             revocation_store,
             freshness,
-        }
+        })
     }
 
     /// The issuer identifier.

@@ -5,6 +5,8 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
+use super::client::assertion::refusal::AssertionRefusal;
+
 /// Why a request was refused or could not be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -56,6 +58,20 @@ pub enum ClientRefusal {
     UnsupportedMethod,
     /// No enabled client has this identifier, method and secret.
     WrongCredentials,
+    /// The assertion does not pass a check.
+    Assertion(AssertionRefusal),
+    /// It does not, and would if the client's profile were "compat".
+    NeedsCompat(AssertionRefusal),
+}
+
+impl fmt::Display for ClientRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Assertion(refusal) => refusal.fmt(f),
+            Self::NeedsCompat(refusal) => write!(f, "{refusal}; profile \"compat\" would accept it"),
+            named => write!(f, "{named:?}"),
+        }
+    }
 }
 
 /// Why an access token was not accepted. For the log alone, except for being a refusal.
@@ -136,7 +152,7 @@ impl Error {
     /// What only the log may read.
     pub fn log_detail(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::InvalidClient(reason) => Some(format!("{reason:?}").into()),
+            Self::InvalidClient(reason) => Some(reason.to_string().into()),
             Self::InvalidToken(reason) => Some(format!("{reason:?}").into()),
             Self::ServerError(cause) => Some(cause.as_str().into()),
             _ => None,
