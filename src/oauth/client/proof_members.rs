@@ -10,7 +10,7 @@ use super::{
     Profile, TokenEndpointAuthMethod,
     registration::{ClientRegistration, Problems},
 };
-use crate::jose::jwk::JwkSet;
+use crate::jose::JwkSet;
 
 /// The most subjects of trusted issuers that one client may have.
 const MAX_FEDERATED: usize = 64;
