@@ -96,7 +96,8 @@ impl Connections {
         }
     }
 
-    async fn drained_in_silence(&self) {
+    /// Waits until the listener drains, and a little longer: for a connection on which nothing was said yet.
+    pub(super) async fn drained_in_silence(&self) {
         self.shutdown.draining().await;
         sleep(SILENT_GRACE).await;
     }

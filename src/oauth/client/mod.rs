@@ -7,6 +7,7 @@
 //! - [`secret`]: secrets, hashed and verified
 //! - [`authenticate`]: presented credentials -> [`AuthenticatedClient`]
 //! - [`directory`]: the clients that are known now
+//! - [`spiffe`]: the names of workloads
 //! - [`document`]: what the store keeps of a client
 //! - [`uses`]: when secrets were last used
 
@@ -18,6 +19,7 @@ pub mod method;
 pub mod proof_members;
 pub mod registration;
 pub mod secret;
+pub mod spiffe;
 pub mod uses;
 
 use std::{fmt, str::FromStr, time::Duration};
