@@ -19,6 +19,7 @@ use crate::{
         AuthorizationServer, Freshness, Keys, Revocations,
         authorization_server::Dependencies,
         client::{ClientDirectory, SecretHash, secret::SecretVerifier},
+        replay::ReplayGuard,
         store::Stores,
     },
     random::SystemRandom,
@@ -71,9 +72,10 @@ pub async fn open_explainer(config: &Config) -> Result<ExplainMessages, StartErr
         revocations: Arc::default(),
         freshness: Arc::new(Freshness::always()),
         revocation_store: None,
+        replays: Arc::new(ReplayGuard::new(None, config.replay)),
         uses: Arc::default(),
     };
-    let server = Arc::new(AuthorizationServer::new(policy(config), dependencies));
+    let server = Arc::new(AuthorizationServer::new(policy(config, None), dependencies));
     Ok(ExplainMessages { clients: clients.admin, server })
 }
 

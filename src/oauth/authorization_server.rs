@@ -9,10 +9,12 @@ use super::{
         AuthenticatedClient, Client, ClientAuthentication, ClientDirectory, authenticate::Authenticator,
         secret::SecretVerifier, uses::SecretUses,
     },
+    dpop::{Dpop, DpopPolicy},
     error::{Error, TokenRefusal},
     freshness::Freshness,
     keys::Keys,
     metadata::Metadata,
+    replay::ReplayGuard,
     revocations::Revocations,
     sender::Sender,
     store::RevocationStore,
@@ -40,6 +42,8 @@ pub struct Policy {
     pub failed_auth_rate: Option<Rate>,
     /// Whether clients may register themselves (RFC 7591).
     pub registration: bool,
+    /// What is asked of DPoP proofs.
+    pub dpop: DpopPolicy,
 }
 
 /// What the core takes from outside.
@@ -60,6 +64,8 @@ pub struct Dependencies {
     pub freshness: Arc<Freshness>,
     /// Keeps revocations; without it nothing can be revoked.
     pub revocation_store: Option<Arc<dyn RevocationStore>>,
+    /// Sees to it that what may be used once is used once.
+    pub replays: Arc<ReplayGuard>,
     /// Takes note of the secrets that are used.
     pub uses: Arc<SecretUses>,
 }
@@ -74,6 +80,8 @@ pub struct AuthorizationServer {
     pub(super) keys: Arc<Keys>,
     pub(super) revocations: Arc<Revocations>,
     pub(super) revocation_store: Option<Arc<dyn RevocationStore>>,
+    pub(super) replays: Arc<ReplayGuard>,
+    pub(super) dpop: Dpop,
     pub(super) freshness: Arc<Freshness>,
     metadata: Metadata,
 }
@@ -90,12 +98,14 @@ impl AuthorizationServer {
             revocations,
             freshness,
             revocation_store,
+            replays,
             uses,
         } = dependencies;
         let throttle = policy.failed_auth_rate.map(FailureThrottle::new);
         Self {
             metadata: Metadata::new(&policy.issuer, &keys.current(), policy.registration),
             authenticator: Authenticator::new(Arc::clone(&clients), secrets, throttle, uses),
+            dpop: Dpop::new(&policy.dpop),
             policy,
             clock,
             random,
@@ -103,6 +113,7 @@ impl AuthorizationServer {
             keys,
             revocations,
             revocation_store,
+            replays,
             freshness,
         }
     }

@@ -48,8 +48,8 @@ const MAX_JTI: usize = 256;
 pub struct DpopPolicy {
     /// How old a proof may be.
     pub max_age: Duration,
-    /// With a key, proofs must carry a nonce of this server (§8). All replicas have the same one.
-    pub nonce_key: Option<Secret<[u8; 32]>>,
+    /// With a secret, which all replicas share, proofs must carry a nonce that is made with it (§8).
+    pub nonce_secret: Option<Secret<[u8; 32]>>,
 }
 
 /// Checks proofs.
@@ -81,7 +81,7 @@ fn invalid(description: &'static str) -> Error {
 
 impl Dpop {
     pub(super) fn new(policy: &DpopPolicy) -> Self {
-        let nonces = policy.nonce_key.as_ref().map(|key| Nonces::new(key, CLOCK_SKEW));
+        let nonces = policy.nonce_secret.as_ref().map(|secret| Nonces::new(secret, CLOCK_SKEW));
         Self { max_age: policy.max_age, nonces }
     }
 
@@ -105,10 +105,9 @@ impl Dpop {
             return Err(invalid("the typ of the DPoP proof is not dpop+jwt"));
         }
         // 5. alg: asymmetric and known.
-        let alg = header
-            .algorithm()
-            .filter(|alg| !alg.is_symmetric())
-            .ok_or_else(|| invalid("the alg of the DPoP proof is not one of dpop_signing_alg_values_supported"))?;
+        let alg = header.algorithm().filter(|alg| !alg.is_symmetric()).ok_or_else(|| {
+            invalid("the alg of the DPoP proof is not one of dpop_signing_alg_values_supported")
+        })?;
         // 7. The key in jwk is a public one, and one that fits.
         let jwk = header.jwk.as_deref().ok_or_else(|| invalid("the DPoP proof has no jwk"))?;
         let EmbeddedKey { key, thumbprint: jkt } = EmbeddedKey::parse(jwk.get(), alg)
@@ -156,7 +155,8 @@ struct Claims {
 
 impl Claims {
     fn read(payload: &[u8]) -> Result<Self, Error> {
-        let malformed = |_| invalid("the DPoP proof lacks jti, htm, htu or iat, or a claim has the wrong type");
+        let malformed =
+            |_| invalid("the DPoP proof lacks jti, htm, htu or iat, or a claim has the wrong type");
         let members = Members::parse(payload).map_err(malformed)?;
         let read = || {
             Ok(Self {
@@ -235,12 +235,14 @@ impl AuthorizationServer {
 
     async fn use_up(&self, proof: &Proof, now: Timestamp) -> Result<(), Error> {
         let parts = [proof.jkt.as_str(), proof.jti.as_str()];
-        self.replays.claim(Namespace::DpopProof, &parts, proof.until, now).await.map_err(|error| match error {
-            ReplayError::Seen => invalid("the DPoP proof was used before"),
-            ReplayError::Unavailable { retry_after } => Error::TemporarilyUnavailable { retry_after },
-            // Proofs are accepted for longer than one replica answers for alone: until the store is back there is none.
-            ReplayError::TooLong => Error::TemporarilyUnavailable { retry_after: super::replay::RETRY },
-        })
+        self.replays.claim(Namespace::DpopProof, &parts, proof.until, now).await.map_err(
+            |error| match error {
+                ReplayError::Seen => invalid("the DPoP proof was used before"),
+                ReplayError::Unavailable { retry_after } => Error::TemporarilyUnavailable { retry_after },
+                // Proofs are accepted for longer than one replica answers for alone: until the store is back there is none.
+                ReplayError::TooLong => Error::TemporarilyUnavailable { retry_after: super::replay::RETRY },
+            },
+        )
     }
 }
 

@@ -27,9 +27,12 @@ pub(super) struct Nonces {
 }
 
 impl Nonces {
-    /// Nonces under a key, of replicas whose clocks differ by less than `skew`.
-    pub(super) fn new(key: &Secret<[u8; 32]>, skew: Duration) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key.expose()), skew }
+    /// Nonces under a key that follows from a secret, of replicas whose clocks differ by less than `skew`.
+    pub(super) fn new(secret: &Secret<[u8; 32]>, skew: Duration) -> Self {
+        // The secret has another purpose as well.
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
+        let key = hmac::sign(&secret, b"mintage dpop nonce");
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()), skew }
     }
 
     /// The one to use now.
