@@ -72,11 +72,11 @@ pub async fn open_explainer(config: &Config) -> Result<ExplainMessages, StartErr
         revocations: Arc::default(),
         freshness: Arc::new(Freshness::always()),
         revocation_store: None,
-        uses: Arc::default(),
         replays: Arc::new(ReplayGuard::new(None, config.replay)),
+        uses: Arc::default(),
         published_keys: None,
     };
-    let server = Arc::new(AuthorizationServer::new(policy(config), dependencies)?);
+    let server = Arc::new(AuthorizationServer::new(policy(config, None), dependencies)?);
     Ok(ExplainMessages { clients: clients.admin, server })
 }
 

@@ -12,6 +12,7 @@ use crate::{
         AuthorizationServer, Freshness, Keys, Policy, Replica, Revocations,
         authorization_server::Dependencies,
         client::{ClientDirectory, directory::StoredClients, secret::SecretVerifier, uses::SecretUses},
+        dpop::DpopPolicy,
         replay::ReplayGuard,
         store::{ClientQuery, ClientStore},
         throttle::Rate,
@@ -19,6 +20,7 @@ use crate::{
     random::SystemRandom,
     readiness::Readiness,
     rest,
+    secret::Secret,
     serve::{self, router::Routes},
 };
 
@@ -104,6 +106,7 @@ impl Core {
             random: Arc::new(SystemRandom),
             keys: Arc::clone(&keys),
         }));
+        let policy = policy(config, Some(&start.secret_hash_key));
         start.fill(&replica, &key_admin, &keys::stored(&keys)).await?;
         warn_when_empty(&clients, &*store.stores.clients).await;
 
@@ -117,11 +120,11 @@ impl Core {
             revocations: Arc::clone(&revocations),
             freshness,
             revocation_store: Some(Arc::clone(&store.stores.revocations)),
-            uses,
             replays: Arc::clone(&replays),
+            uses,
             published_keys: None,
         };
-        let server = Arc::new(AuthorizationServer::new(policy(config), dependencies)?);
+        let server = Arc::new(AuthorizationServer::new(policy, dependencies)?);
         let client_admin =
             admin::client_admin(config, &store.stores, &secrets, &clients, &revocations, &clock);
         let client_admin = Arc::new(client_admin);
@@ -168,8 +171,8 @@ impl fmt::Debug for Core {
     }
 }
 
-/// What the operator decided, as the core knows it.
-pub(super) fn policy(config: &Config) -> Policy {
+/// What the operator decided, as the core knows it. The replicas share the secret; whoever accepts no proofs needs none.
+pub(super) fn policy(config: &Config, shared_secret: Option<&Secret<[u8; 32]>>) -> Policy {
     let limit = config.limits.failed_auth_rate;
     Policy {
         issuer: config.issuer.clone(),
@@ -177,6 +180,10 @@ pub(super) fn policy(config: &Config) -> Policy {
         max_revocation_age: config.store.max_revocation_age,
         failed_auth_rate: limit.map(|rate| Rate { count: rate.count.get(), period: rate.window }),
         registration: config.registration,
+        dpop: DpopPolicy {
+            max_age: config.dpop.max_age,
+            nonce_secret: shared_secret.filter(|_| config.dpop.nonce_required).cloned(),
+        },
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
         secret::SecretVerifier,
         uses::SecretUses,
     },
+    dpop::{Dpop, DpopPolicy},
     error::{Error, TokenRefusal},
     freshness::Freshness,
     keys::Keys,
@@ -44,6 +45,8 @@ pub struct Policy {
     pub failed_auth_rate: Option<Rate>,
     /// Whether clients may register themselves (RFC 7591).
     pub registration: bool,
+    /// What is asked of DPoP proofs.
+    pub dpop: DpopPolicy,
 }
 
 /// What the core takes from outside.
@@ -64,10 +67,10 @@ pub struct Dependencies {
     pub freshness: Arc<Freshness>,
     /// Keeps revocations; without it nothing can be revoked.
     pub revocation_store: Option<Arc<dyn RevocationStore>>,
+    /// Sees to it that what may be used once is used once.
+    pub replays: Arc<ReplayGuard>,
     /// Takes note of the secrets that are used.
     pub uses: Arc<SecretUses>,
-    /// Sees to it that assertions and proofs are used once.
-    pub replays: Arc<ReplayGuard>,
     /// Knows the keys that clients publish; without it no client may have a `jwks_uri`.
     pub published_keys: Option<Arc<dyn KeySource>>,
 }
@@ -82,6 +85,8 @@ pub struct AuthorizationServer {
     pub(super) keys: Arc<Keys>,
     pub(super) revocations: Arc<Revocations>,
     pub(super) revocation_store: Option<Arc<dyn RevocationStore>>,
+    pub(super) replays: Arc<ReplayGuard>,
+    pub(super) dpop: Dpop,
     pub(super) freshness: Arc<Freshness>,
     metadata: Metadata,
 }
@@ -101,8 +106,8 @@ impl AuthorizationServer {
             revocations,
             freshness,
             revocation_store,
-            uses,
             replays,
+            uses,
             published_keys,
         } = dependencies;
         let throttle = policy.failed_auth_rate.map(FailureThrottle::new);
@@ -112,12 +117,13 @@ impl AuthorizationServer {
             secrets,
             throttle,
             uses,
-            replays,
+            replays: Arc::clone(&replays),
             published_keys,
         })?;
         Ok(Self {
             metadata: Metadata::new(&policy.issuer, &keys.current(), policy.registration),
             authenticator,
+            dpop: Dpop::new(&policy.dpop),
             policy,
             clock,
             random,
@@ -125,6 +131,7 @@ impl AuthorizationServer {
             keys,
             revocations,
             revocation_store,
+            replays,
             freshness,
         })
     }
