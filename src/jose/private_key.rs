@@ -42,10 +42,10 @@ pub struct SigningError;
 
 /// What the key is made of.
 enum Signer {
-    Rsa(Box<rsa::KeyPair>),
+    Rsa(rsa::KeyPair),
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
 }
 
 /// How an algorithm signs.
@@ -114,7 +114,7 @@ impl PrivateKey {
     pub fn from_pkcs8(alg: JwsAlgorithm, der: &Secret<Vec<u8>>) -> Result<Self, InvalidKey> {
         let der = der.expose();
         let signer = match Scheme::of(alg) {
-            Scheme::Rsa(_) => rsa::KeyPair::from_pkcs8(der).map(|pair| Signer::Rsa(Box::new(pair))),
+            Scheme::Rsa(_) => rsa::KeyPair::from_pkcs8(der).map(Signer::Rsa),
             Scheme::Ecdsa(scheme) => EcdsaKeyPair::from_pkcs8(scheme, der).map(Signer::Ecdsa),
             Scheme::Ed25519 => Ed25519KeyPair::from_pkcs8(der).map(Signer::Ed25519),
             Scheme::Hmac => return Err(InvalidKey),
@@ -132,7 +132,7 @@ impl PrivateKey {
                 return Self::from_pkcs8(alg, &Secret::new(der.secret_pkcs8_der().to_vec()));
             }
             (PrivateKeyDer::Pkcs1(der), Scheme::Rsa(_)) => {
-                rsa::KeyPair::from_der(der.secret_pkcs1_der()).map(|pair| Signer::Rsa(Box::new(pair)))
+                rsa::KeyPair::from_der(der.secret_pkcs1_der()).map(Signer::Rsa)
             }
             (PrivateKeyDer::Sec1(der), Scheme::Ecdsa(scheme)) => {
                 EcdsaKeyPair::from_private_key_der(scheme, der.secret_sec1_der()).map(Signer::Ecdsa)
@@ -148,7 +148,7 @@ impl PrivateKey {
     /// [`InvalidKey`] when it is shorter than the hash, as [`VerificationKey::hmac`] says, or the algorithm is
     /// asymmetric.
     pub fn from_shared_secret(alg: JwsAlgorithm, secret: &[u8]) -> Result<Self, InvalidKey> {
-        let signer = Signer::Hmac(hmac_key(alg, secret)?);
+        let signer = Signer::Hmac(Box::new(hmac_key(alg, secret)?));
         Ok(Self { alg, kid: symmetric_thumbprint(secret), signer, jwk: None })
     }
 
@@ -203,7 +203,7 @@ impl PrivateKey {
     /// [`InvalidKey`] never in practice: the public half was checked when the key was read.
     pub fn verification_key(&self) -> Result<VerificationKey, InvalidKey> {
         match (&self.signer, &self.jwk) {
-            (Signer::Hmac(key), _) => Ok(VerificationKey::of_hmac(self.kid.clone(), self.alg, key.clone())),
+            (Signer::Hmac(key), _) => Ok(VerificationKey::of_hmac(self.kid.clone(), self.alg, *key.clone())),
             (_, Some(jwk)) => jwk.parameters().verification_key(self.kid.clone(), self.alg),
             (_, None) => Err(InvalidKey),
         }

@@ -25,7 +25,7 @@ pub struct VerificationKey {
 /// What the key is made of. Both forms are parsed once; a comparison of MACs takes constant time.
 enum Verifier {
     Public(ParsedPublicKey),
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
 }
 
 /// The key cannot be used: it is malformed, off its curve, of small order, or too short.
@@ -97,7 +97,7 @@ impl VerificationKey {
 
     /// A shared key whose length was checked.
     pub(super) fn of_hmac(kid: String, alg: JwsAlgorithm, key: hmac::Key) -> Self {
-        Self { kid, alg, verifier: Verifier::Hmac(key) }
+        Self { kid, alg, verifier: Verifier::Hmac(Box::new(key)) }
     }
 
     /// The identifier a token's `kid` header must name.
