@@ -8,6 +8,7 @@
 //! | [`clock`] [`random`] [`secret`] | the time, unpredictable bytes, values that cannot be printed | 0 |
 //! | [`form_encoding`] [`peer`] [`readiness`] | strict form decoding, who is connected, whether requests are welcome | 0 |
 //! | [`sealing`] [`private_file`] | secrets at rest, under the master keys; files nobody else reads | 1 |
+//! | [`certificates`] | X.509: what a certificate says, and whether an authority stands behind it; no OAuth | 1 |
 //! | [`jose`] | signed JSON: keys, JWS, strict parsing; no OAuth | 1 |
 //! | [`oauth`] | the authorization server: every rule of OAuth, no transport | 2 |
 //! | [`admin`] | what operators do: clients, keys, archives | 2 |
@@ -42,6 +43,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod certificates;
 pub mod cli;
 pub mod clock;
 pub mod config;

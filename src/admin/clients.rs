@@ -481,7 +481,7 @@ fn text_of(document: &ClientDocument) -> Result<String, AdminError> {
 
 /// The members of a client of the configuration file, those that were left out included.
 fn registration_of(client: &Client) -> ClientRegistration {
-    ClientRegistration {
+    let mut registration = ClientRegistration {
         client_id: client.client_id.as_str().to_owned(),
         client_name: client.client_name.clone(),
         secret: None,
@@ -502,5 +502,8 @@ fn registration_of(client: &Client) -> ClientRegistration {
         ),
         enabled: Some(client.enabled),
         claims: client.claims.clone(),
-    }
+        ..ClientRegistration::default()
+    };
+    client.proof.write(&mut registration);
+    registration
 }

@@ -55,6 +55,9 @@ pub enum StartError {
     /// The descriptor set of reflection cannot be read.
     #[error("reflection could not be set up: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// The certificate of the public port cannot be used.
+    #[error("{0}")]
+    Tls(String),
     /// An address is taken or not ours.
     #[error("{setting} {address} cannot be listened on ({source}); free it or choose another address")]
     Listen {

@@ -7,6 +7,8 @@
 //! - `listen`: from the first socket to the end
 //! - `follow`: what goes on beside the requests
 //! - `reload`: SIGHUP replaces the configured clients
+//! - [`tls`]: the certificate of the public port
+//! - [`watch`]: files that are read again when they change
 //! - `ops`: what the ops listener serves
 //! - `admin`: the administration of a running server, and of its store
 //! - `error`: every way a start can fail
@@ -22,6 +24,8 @@ mod reload;
 mod snapshot;
 mod start;
 mod stores;
+pub mod tls;
+pub mod watch;
 
 use std::{io, sync::Arc};
 

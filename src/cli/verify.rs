@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     jose::{
-        JwkSet, SigningAlgorithm,
+        JwkSet, JwsAlgorithm,
         json::{Members, OneOrMany},
         jws::UnverifiedJws,
     },
@@ -86,16 +86,15 @@ fn verify_signature(token: &str, keys: &JwkSet) -> Result<Vec<u8>, String> {
     let jws =
         UnverifiedJws::parse(token).map_err(|error| format!("token: {error}; pass one JWT unchanged"))?;
     let header = jws.header();
-    let alg: SigningAlgorithm = header
-        .alg
-        .parse()
-        .map_err(|_| "signature: its alg is not one of RS256, PS256, ES256, ES384 and EdDSA; ask for a token with one of them")?;
+    let alg: JwsAlgorithm = header.alg.parse().map_err(|_| {
+        "signature: its alg is not one that can be verified; ask for a token with RS256, PS256, ES256, ES384 or EdDSA"
+    })?;
     if alg.is_symmetric() {
-        return Err(
-            "signature: HS256 has no public key; introspect the token at its issuer instead".to_owned()
-        );
+        return Err(format!(
+            "signature: {alg} has no public key; introspect the token at its issuer instead"
+        ));
     }
-    let key = keys.find(header.kid.as_deref(), alg).ok_or_else(|| {
+    let key = keys.find(header.kid.as_deref(), alg).found().ok_or_else(|| {
         format!("signature: not exactly one key of the set fits {alg} and the kid of the token; use the JWKS of its issuer")
     })?;
     jws.verify(key).map_err(|error| format!("signature: {error}; use the JWKS of its issuer"))
@@ -162,7 +161,7 @@ fn numeric_date(claims: &Members<'_>, name: &'static str) -> Result<Option<u64>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jose::{SigningKey, jwk::PublishedJwkSet};
+    use crate::jose::{SigningAlgorithm, SigningKey, jwk::PublishedJwkSet};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_000);
 

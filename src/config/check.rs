@@ -57,6 +57,9 @@ pub(super) fn check(
     let registration = check.value("admin.registration", boolean, false);
     let reflection = check.value("reflection.enabled", boolean, false);
     let limits = check.limits();
+    let (tls, proxy, replay) = (check.tls(), check.proxy(), check.replay());
+    let (dpop, jwks_fetch) = (check.dpop(), check.jwks_fetch());
+    let allow_plain_http = check.value("allow_plain_http", boolean, false);
 
     // A refused JWT_SECRET is one problem, not one of every client that needs it.
     let has_jwt_secret = raw.get("jwt_secret").is_some();
@@ -88,6 +91,14 @@ pub(super) fn check(
         registration,
         reflection,
         limits,
+        allow_plain_http,
+        tls,
+        proxy,
+        replay,
+        dpop,
+        jwks_fetch,
+        trust_domains: raw.trust_domains,
+        trusted_issuers: raw.trusted_issuers,
         settings,
         clients: raw.clients,
         file,

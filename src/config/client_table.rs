@@ -8,6 +8,7 @@ use std::{
     ops::Range,
 };
 
+use serde_json::value::RawValue;
 use toml::{Spanned, de::DeValue};
 use zeroize::Zeroizing;
 
@@ -18,12 +19,15 @@ use super::{
     problem::Origin,
 };
 use crate::{
-    oauth::client::registration::{ClientRegistration, RegisteredSecret},
+    oauth::client::{
+        FederatedSubject,
+        registration::{ClientRegistration, RegisteredSecret},
+    },
     secret::Secret,
 };
 
 /// Every member of a client that this version has.
-const MEMBERS: [&str; 15] = [
+const MEMBERS: [&str; 27] = [
     "client_id",
     "client_name",
     "client_secret",
@@ -38,17 +42,19 @@ const MEMBERS: [&str; 15] = [
     "introspect",
     "enabled",
     "profile",
+    "token_endpoint_auth_signing_alg",
+    "jwks",
+    "jwks_uri",
+    "tls_client_auth_subject_dn",
+    "tls_client_auth_san_dns",
+    "tls_client_auth_san_uri",
+    "tls_client_auth_san_ip",
+    "tls_client_auth_san_email",
+    "spiffe_id",
+    "federated",
+    "tls_client_certificate_bound_access_tokens",
+    "dpop_bound_access_tokens",
     "claims",
-];
-
-/// Client authentications that are known and not built (RFC 7591 §2, RFC 8705 §2, SPIFFE), and what they need.
-const ABSENT_METHODS: [(&str, &str); 6] = [
-    ("client_secret_jwt", "key-based client authentication"),
-    ("private_key_jwt", "key-based client authentication"),
-    ("tls_client_auth", "mutual TLS"),
-    ("self_signed_tls_client_auth", "mutual TLS"),
-    ("spiffe_jwt", "SPIFFE"),
-    ("spiffe_x509", "SPIFFE"),
 ];
 
 /// The three ways to give a secret. The check knows it by the first name.
@@ -114,7 +120,9 @@ impl ClientReader<'_, '_> {
             "client_secret" | "client_secret_file" | "client_secret_hash" => {
                 self.read_secret(member, span, value);
             }
-            "token_endpoint_auth_method" => self.read_method(member, span, value),
+            "token_endpoint_auth_method" => {
+                self.registration.token_endpoint_auth_method = self.text(member, span, value);
+            }
             "grant_types" => self.registration.grant_types = self.texts(member, span, value),
             "scope" => self.registration.scope = self.text(member, span, value),
             "audiences" => self.registration.audiences = self.texts(member, span, value),
@@ -123,8 +131,34 @@ impl ClientReader<'_, '_> {
             }
             "access_token_lifetime" => self.read_lifetime(member, span, value),
             "introspect" => self.registration.introspect = self.text(member, span, value),
-            "enabled" => self.read_enabled(member, span, value),
-            "profile" => self.read_profile(member, span, value),
+            "enabled" => self.registration.enabled = self.flag(member, span, value),
+            "profile" => self.registration.profile = self.text(member, span, value),
+            "token_endpoint_auth_signing_alg" => self.read_algorithms(member, span, value),
+            "jwks" => self.registration.jwks = self.json(member, span, value),
+            "jwks_uri" => self.registration.jwks_uri = self.text(member, span, value),
+            "tls_client_auth_subject_dn" => {
+                self.registration.tls_client_auth_subject_dn = self.text(member, span, value);
+            }
+            "tls_client_auth_san_dns" => {
+                self.registration.tls_client_auth_san_dns = self.text(member, span, value);
+            }
+            "tls_client_auth_san_uri" => {
+                self.registration.tls_client_auth_san_uri = self.text(member, span, value);
+            }
+            "tls_client_auth_san_ip" => {
+                self.registration.tls_client_auth_san_ip = self.text(member, span, value);
+            }
+            "tls_client_auth_san_email" => {
+                self.registration.tls_client_auth_san_email = self.text(member, span, value);
+            }
+            "spiffe_id" => self.registration.spiffe_id = self.text(member, span, value),
+            "federated" => self.read_federated(member, span, value),
+            "tls_client_certificate_bound_access_tokens" => {
+                self.registration.tls_client_certificate_bound_access_tokens = self.flag(member, span, value);
+            }
+            "dpop_bound_access_tokens" => {
+                self.registration.dpop_bound_access_tokens = self.flag(member, span, value);
+            }
             _ => self.read_claims(member, span, value),
         }
     }
@@ -155,19 +189,6 @@ impl ClientReader<'_, '_> {
         };
     }
 
-    fn read_method(&mut self, member: &'static str, span: &Range<usize>, value: &Spanned<DeValue<'_>>) {
-        let method = self.text(member, span, value);
-        let absent = ABSENT_METHODS.iter().find(|(name, _)| Some(*name) == method.as_deref());
-        match absent {
-            Some((_, feature)) => {
-                // Such a client has no secret, and asking for one would be the wrong advice.
-                self.reported.insert(SECRET_MEMBERS[0]);
-                self.report(member, span, names::not_built(feature));
-            }
-            None => self.registration.token_endpoint_auth_method = method,
-        }
-    }
-
     fn read_lifetime(&mut self, member: &'static str, span: &Range<usize>, value: &Spanned<DeValue<'_>>) {
         if let Some(text) = self.text(member, span, value) {
             match duration::parse(&text) {
@@ -177,22 +198,62 @@ impl ClientReader<'_, '_> {
         }
     }
 
-    fn read_enabled(&mut self, member: &'static str, span: &Range<usize>, value: &Spanned<DeValue<'_>>) {
-        match value.get_ref() {
-            DeValue::Boolean(enabled) => self.registration.enabled = Some(*enabled),
-            _ => self.report(member, span, "must be true or false, without quotes"),
+    /// One algorithm, or a list of them.
+    fn read_algorithms(&mut self, member: &'static str, span: &Range<usize>, value: &Spanned<DeValue<'_>>) {
+        self.registration.token_endpoint_auth_signing_alg = match value.get_ref() {
+            DeValue::String(_) => self.text(member, span, value).into_iter().collect(),
+            _ => self.texts(member, span, value).unwrap_or_default(),
+        };
+    }
+
+    fn read_federated(&mut self, member: &'static str, span: &Range<usize>, value: &Spanned<DeValue<'_>>) {
+        let subject = |value: &Spanned<DeValue<'_>>| {
+            let DeValue::Table(members) = value.get_ref() else { return None };
+            let text = |name| members.get(name).and_then(|value| value.get_ref().as_str()).map(str::to_owned);
+            (members.len() == 2)
+                .then(|| Some(FederatedSubject { issuer: text("issuer")?, subject: text("subject")? }))
+                .flatten()
+        };
+        let subjects = match value.get_ref() {
+            DeValue::Array(items) => items.iter().map(subject).collect::<Option<Vec<_>>>(),
+            _ => None,
+        };
+        match subjects {
+            Some(subjects) => self.registration.federated = subjects,
+            None => self.report(
+                member,
+                span,
+                "must be a list such as [{ issuer = \"https://cluster.example\", subject = \"system:serviceaccount:prod:*\" }]",
+            ),
         }
     }
 
-    /// A profile changes nothing but the rules for client assertions, so that only the strict one makes sense yet.
-    fn read_profile(&mut self, member: &'static str, span: &Range<usize>, value: &Spanned<DeValue<'_>>) {
-        match self.text(member, span, value).as_deref() {
-            None | Some("strict") => {}
-            Some("compat" | "smart" | "fapi2") => {
-                self.report(member, span, names::not_built("key-based client authentication"));
+    fn json(
+        &mut self,
+        member: &'static str,
+        span: &Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<Box<RawValue>> {
+        match json::from_toml(value) {
+            Ok(json) => Some(json),
+            Err(error) => {
+                self.report(member, span, error.remedy);
+                None
             }
-            Some(_) => self.report(member, span, "must be \"strict\""),
         }
+    }
+
+    fn flag(
+        &mut self,
+        member: &'static str,
+        span: &Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<bool> {
+        if let DeValue::Boolean(flag) = value.get_ref() {
+            return Some(*flag);
+        }
+        self.report(member, span, "must be true or false, without quotes");
+        None
     }
 
     fn read_claims(&mut self, member: &'static str, span: &Range<usize>, value: &Spanned<DeValue<'_>>) {

@@ -15,6 +15,8 @@ use super::{
     clients::LocatedRegistration,
     names,
     problem::{Origin, Problem},
+    proof::{TrustDomain, TrustedIssuer},
+    proof_tables,
     setting::{self, Kind, SETTINGS, Setting},
 };
 use crate::secret::Secret;
@@ -29,6 +31,10 @@ pub(super) struct Document {
     pub(super) values: Vec<(&'static Setting, Secret<String>, Origin)>,
     /// Its clients, in order.
     pub(super) clients: Vec<LocatedRegistration>,
+    /// `[spiffe.trust_domains]`
+    pub(super) trust_domains: Vec<TrustDomain>,
+    /// `[[trusted_issuers]]`
+    pub(super) trusted_issuers: Vec<TrustedIssuer>,
     /// Whether the text is TOML at all. When not, what seems missing may only be unreadable.
     pub(super) is_toml: bool,
 }
@@ -65,6 +71,8 @@ fn read_entry(
         ("clients", _) => {
             reader.report(&key.span(), name, "is a list of tables; begin every client with [[clients]]");
         }
+        ("spiffe", _) => document.trust_domains = proof_tables::read_spiffe(reader, value),
+        ("trusted_issuers", _) => document.trusted_issuers = proof_tables::read_issuers(reader, value),
         (section, DeValue::Table(members)) if is_section(section) => {
             for (member, value) in in_order(members) {
                 let name = format!("{section}.{}", member.get_ref());
@@ -95,7 +103,12 @@ fn read_setting(
     let text = match (setting.kind, value.get_ref()) {
         (Kind::Number, DeValue::Integer(number)) => integer(number),
         (Kind::Boolean, DeValue::Boolean(value)) => Some(value.to_string()),
-        (Kind::Number | Kind::Boolean, _) => None,
+        (Kind::Texts, DeValue::Array(items)) => items
+            .iter()
+            .map(|item| item.get_ref().as_str())
+            .collect::<Option<Vec<_>>>()
+            .map(|texts| texts.join(",")),
+        (Kind::Number | Kind::Boolean | Kind::Texts, _) => None,
         (Kind::Path, DeValue::String(path)) => Some(reader.resolve(path)),
         (Kind::Database, DeValue::String(url)) => Some(match url.strip_prefix("sqlite://") {
             Some(path) if !path.is_empty() => format!("sqlite://{}", reader.resolve(path)),
@@ -208,14 +221,14 @@ mod tests {
 
     #[test]
     fn unknown_absent_and_mistyped_settings_are_refused_together() {
-        let text = "isuer = \"x\"\nlisten = 8000\n[tls]\ncert_file = \"x\"\n[tokens]\ndefault_lifetime = 3600\nlifetime = \"1h\"\n[limits]\nmax_body_bytes = -1\n";
+        let text = "isuer = \"x\"\nlisten = 8000\n[limits]\nqueue_wait = \"1s\"\n[tokens]\ndefault_lifetime = 3600\nlifetime = \"1h\"\n[dpop]\nmax_age = 1\n";
         let expected = [
             "m.toml:1: isuer: is not known; did you mean issuer?",
             "m.toml:2: listen: must be an address with a port in quotes, such as \"127.0.0.1:8000\"",
-            "m.toml:3: tls: needs TLS, which this version does not have; remove it, because it is not ignored",
+            "m.toml:4: limits.queue_wait: needs a request queue, which this version does not have; remove it, because it is not ignored",
             "m.toml:6: tokens.default_lifetime: must be a duration in quotes: a number and ms, s, m, h or d, such as \"30s\"",
             "m.toml:7: tokens.lifetime: is not known; did you mean tokens.max_lifetime?",
-            "m.toml:9: limits.max_body_bytes: must be a whole number without quotes",
+            "m.toml:9: dpop.max_age: must be a duration in quotes: a number and ms, s, m, h or d, such as \"30s\"",
         ];
         assert_eq!(problems(text), expected);
     }

@@ -2,16 +2,17 @@
 //!
 //! - [`setting`]: the table of all settings
 //! - [`sources`]: where they come from, as plain values
-//! - `document`, `client_table`, `json`: the TOML file
+//! - `document`, `client_table`, `proof_tables`, `json`: the TOML file
 //! - `dev`: what `--dev` adds
 //! - `raw`: the layers on top of each other, as text
-//! - `check`, `check_store`, [`duration`], [`rate`], `clients`: from text to checked values
+//! - `check`, `check_store`, `check_proof`, [`proof`], [`duration`], [`rate`], `clients`: from text to checked values
 //! - [`problem`], `names`: what is wrong, where, and what to do
 //!
 //! [`load`] does all of it and depends on nothing but its argument and the files that it names, so that a reload is the
 //! same call again and a refused reload leaves the running values untouched.
 
 mod check;
+mod check_proof;
 mod check_store;
 mod client_table;
 mod clients;
@@ -21,6 +22,8 @@ pub mod duration;
 mod json;
 mod names;
 pub mod problem;
+pub mod proof;
+mod proof_tables;
 pub mod rate;
 mod raw;
 pub mod setting;
@@ -88,6 +91,22 @@ pub struct Config {
     pub reflection: bool,
     /// What one caller may take.
     pub limits: Limits,
+    /// Whether `listen` may be beyond loopback without TLS.
+    pub allow_plain_http: bool,
+    /// TLS on the one port.
+    pub tls: Option<proof::Tls>,
+    /// Whose word is taken about client certificates.
+    pub proxy: Option<proof::Proxy>,
+    /// What happens to single use while the store is away.
+    pub replay: proof::Replay,
+    /// DPoP (RFC 9449).
+    pub dpop: proof::Dpop,
+    /// How key sets of others are fetched.
+    pub jwks_fetch: proof::JwksFetch,
+    /// Trust domains of SPIFFE.
+    pub trust_domains: Vec<proof::TrustDomain>,
+    /// Issuers whose tokens are accepted.
+    pub trusted_issuers: Vec<proof::TrustedIssuer>,
     settings: Vec<EffectiveSetting>,
     clients: Vec<LocatedRegistration>,
     file: Option<PathBuf>,

@@ -1,32 +1,15 @@
 //! What to say about a name that is not a setting: it belongs to a feature that is not built, or it is a slip.
 //!
-//! A setting that an absent feature would need is refused, never ignored: who writes `tls.cert_file` must not end up
-//! with a server that speaks plain HTTP.
+//! A setting that an absent feature would need is refused, never ignored: who writes `limits.client_rate` must not end
+//! up with a server that limits nobody.
 
 use super::setting::{SETTINGS, Setting, environment_name};
 
 /// Keys and whole sections that this version knows of without having them, and the feature each belongs to.
-const ABSENT_SETTINGS: [(&str, &str); 10] = [
-    ("replay", "a replay store"),
-    ("tls", "TLS"),
-    ("proxy", "client certificates from a proxy"),
-    ("dpop", "DPoP"),
-    ("spiffe", "SPIFFE"),
-    ("trusted_issuers", "federation"),
-    ("jwks_fetch", "fetched client keys"),
+const ABSENT_SETTINGS: [(&str, &str); 3] = [
     ("limits.client_rate", "request rates"),
     ("limits.source_rate", "request rates"),
     ("limits.queue_wait", "a request queue"),
-];
-
-/// The same for the members of a client; `tls_client_auth_*` are told apart by their prefix.
-const ABSENT_MEMBERS: [(&str, &str); 6] = [
-    ("jwks", "key-based client authentication"),
-    ("jwks_uri", "key-based client authentication"),
-    ("tls_client_certificate_bound_access_tokens", "mutual TLS"),
-    ("tls_client_auth", "mutual TLS"),
-    ("dpop_bound_access_tokens", "DPoP"),
-    ("federated", "federation"),
 ];
 
 /// The sentence about a TOML key or section that is not in [`SETTINGS`].
@@ -50,12 +33,11 @@ pub(super) fn unknown_variable(variable: &str) -> String {
 
 /// The sentence about a member of a client that is none of `known`.
 pub(super) fn unknown_member(member: &str, known: &[&str]) -> String {
-    let absent = ABSENT_MEMBERS.iter().find(|(name, _)| is_or_is_under(member, name, '_'));
-    absent.map_or_else(|| not_known(member, known.iter().copied()), |(_, feature)| not_built(feature))
+    not_known(member, known.iter().copied())
 }
 
 /// The sentence about something that only a later version can do.
-pub(super) fn not_built(feature: &str) -> String {
+fn not_built(feature: &str) -> String {
     format!("needs {feature}, which this version does not have; remove it, because it is not ignored")
 }
 
@@ -105,15 +87,11 @@ mod tests {
 
     #[test]
     fn absent_features_are_named() {
-        for key in ["replay", "tls", "tls.cert_file", "spiffe.trust_domains", "limits.queue_wait"] {
+        for key in ["limits.queue_wait", "limits.client_rate"] {
             assert!(unknown_key(key).contains("this version does not have"), "{key}");
         }
-        for variable in ["MINTAGE_REPLAY", "MINTAGE_TLS_CERT_FILE", "MINTAGE_LIMITS_CLIENT_RATE"] {
+        for variable in ["MINTAGE_LIMITS_CLIENT_RATE", "MINTAGE_LIMITS_QUEUE_WAIT"] {
             assert!(unknown_variable(variable).contains("this version does not have"), "{variable}");
-        }
-        for member in ["jwks", "jwks_uri", "tls_client_auth_san_dns", "federated", "dpop_bound_access_tokens"]
-        {
-            assert!(unknown_member(member, &[]).contains("this version does not have"), "{member}");
         }
     }
 

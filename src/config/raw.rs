@@ -8,6 +8,7 @@ use super::{
     document::Document,
     names,
     problem::{Origin, Problem},
+    proof::{TrustDomain, TrustedIssuer},
     setting::{SETTINGS, Setting, find},
     sources::{Environment, Sources},
 };
@@ -26,6 +27,8 @@ pub(super) struct Given {
 pub(super) struct RawConfig {
     pub(super) values: BTreeMap<&'static str, Given>,
     pub(super) clients: Vec<LocatedRegistration>,
+    pub(super) trust_domains: Vec<TrustDomain>,
+    pub(super) trusted_issuers: Vec<TrustedIssuer>,
     /// Whether what is missing is really missing, and not merely in an unreadable part of the file.
     pub(super) complete: bool,
 }
@@ -46,6 +49,8 @@ impl RawConfig {
         if let Some(file) = file {
             raw.complete = file.is_toml;
             raw.clients.extend(file.clients);
+            raw.trust_domains = file.trust_domains;
+            raw.trusted_issuers = file.trusted_issuers;
             for (setting, text, origin) in file.values {
                 raw.values.insert(setting.key, Given { text, origin });
             }

@@ -8,6 +8,8 @@
 pub enum Kind {
     /// Any text.
     Text,
+    /// A list of texts, joined by commas outside TOML.
+    Texts,
     /// An `https` or `http` URL.
     Url,
     /// An IP address and a port.
@@ -31,6 +33,7 @@ impl Kind {
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Text => "text in quotes",
+            Self::Texts => "a list of texts in quotes, such as [\"a\", \"b\"]",
             Self::Url => "a URL in quotes",
             Self::Address => "an address with a port in quotes, such as \"127.0.0.1:8000\"",
             Self::Path => "a path in quotes",
@@ -83,7 +86,7 @@ const fn setting(key: &'static str, kind: Kind, default: Option<&'static str>, d
 }
 
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [Setting; 29] = [
+pub static SETTINGS: [Setting; 44] = [
     Setting {
         original_environment: Some("ISSUER_URL"),
         ..setting(
@@ -123,6 +126,86 @@ pub static SETTINGS: [Setting; 29] = [
             "PEM file of its public key, which must match, or auto-gen",
         )
     },
+    setting(
+        "allow_plain_http",
+        Kind::Boolean,
+        Some("false"),
+        "whether `listen` may be beyond loopback without TLS: a sidecar or proxy in front encrypts",
+    ),
+    setting(
+        "tls.cert_file",
+        Kind::Path,
+        None,
+        "PEM file of the certificate and its intermediates; the one port then speaks TLS",
+    ),
+    setting("tls.key_file", Kind::Path, None, "PEM file of its private key"),
+    setting(
+        "tls.client_ca_file",
+        Kind::Path,
+        None,
+        "PEM file of the authorities whose client certificates tls_client_auth accepts",
+    ),
+    setting(
+        "tls.client_auth",
+        Kind::Text,
+        Some("off"),
+        "whether clients are asked for a certificate: off, optional or required",
+    ),
+    setting(
+        "proxy.trusted",
+        Kind::Texts,
+        None,
+        "networks whose proxies are believed about client certificates, such as [\"10.0.0.0/8\"]",
+    ),
+    setting(
+        "proxy.client_cert_header",
+        Kind::Text,
+        None,
+        "header in which they pass it on: x-forwarded-client-cert or client-cert",
+    ),
+    setting(
+        "replay",
+        Kind::Text,
+        Some("strict"),
+        "while the store cannot be reached: strict refuses what must be used once, local remembers it per replica",
+    ),
+    setting(
+        "dpop.nonce",
+        Kind::Text,
+        Some("off"),
+        "whether DPoP proofs must carry a nonce of this server: off or required",
+    ),
+    setting("dpop.max_age", Kind::Duration, Some("60s"), "how old a DPoP proof may be, 1s to 10m"),
+    setting(
+        "jwks_fetch.allow_hosts",
+        Kind::Texts,
+        None,
+        "hosts, with or without port, that key sets are fetched from whatever address they have",
+    ),
+    setting(
+        "jwks_fetch.allow_private",
+        Kind::Boolean,
+        Some("false"),
+        "whether key sets are fetched from private and loopback addresses",
+    ),
+    setting(
+        "jwks_fetch.allow_http",
+        Kind::Boolean,
+        Some("false"),
+        "whether key sets are fetched without TLS",
+    ),
+    setting(
+        "jwks_fetch.timeout",
+        Kind::Duration,
+        Some("2s"),
+        "how long fetching a key set may take, 100ms to 30s",
+    ),
+    setting(
+        "jwks_fetch.max_bytes",
+        Kind::Number,
+        Some("262144"),
+        "how long a fetched key set may be, 1024 to 4194304",
+    ),
     setting(
         "database_url",
         Kind::Database,

@@ -22,7 +22,7 @@ pub(super) async fn authorise(
     demand: Demand,
 ) -> Result<Authorised, Failure> {
     let token = presented_token(&call.authorization, None)?;
-    let caller = server.authorise(token.as_ref(), demand).await?;
+    let caller = server.authorise(token.as_ref(), &call.sender, demand).await?;
     call.record.set_client_id(caller.client_id().as_str());
     Ok(caller)
 }
@@ -30,8 +30,8 @@ pub(super) async fn authorise(
 /// One method of an admin service: the log's name for it, what it demands, and what it does with the message. Who changed
 /// something goes into the log; what exactly is in the store.
 macro_rules! method {
-    ($self:ident, $request:ident, $name:literal, $demand:ident, |$message:ident| $answer:expr) => {{
-        let (call, $message) = $crate::grpc::call::Call::begin($name, $request);
+    ($self:ident, $request:ident, $service:expr, $name:literal, $demand:ident, |$message:ident| $answer:expr) => {{
+        let (call, $message) = $crate::grpc::call::Call::begin($service, $name, $request);
         let result = async {
             let demand = $crate::oauth::bearer::Demand::$demand;
             let caller = $crate::grpc::admin_auth::authorise(&$self.server, &call, demand).await?;

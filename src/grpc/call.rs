@@ -5,11 +5,20 @@ use std::{net::IpAddr, sync::Arc};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use super::error;
-use crate::{oauth::Error, peer::Peer, secret::Secret, telemetry::RequestRecord};
+use crate::{
+    oauth::{
+        Error,
+        sender::{Endpoint, Sender},
+    },
+    peer::Peer,
+    secret::Secret,
+    telemetry::RequestRecord,
+};
 
 /// Facts about a call that no client can choose, and its metadata.
 pub(super) struct Call {
-    pub(super) source: IpAddr,
+    /// Who calls what.
+    pub(super) sender: Sender,
     pub(super) record: Arc<RequestRecord>,
     /// Every `authorization` metadata value.
     pub(super) authorization: Vec<Secret<String>>,
@@ -17,12 +26,19 @@ pub(super) struct Call {
 
 impl Call {
     /// Takes a request apart.
-    pub(super) fn begin<T>(method: &'static str, request: Request<T>) -> (Self, T) {
+    pub(super) fn begin<T>(service: &'static str, method: &'static str, request: Request<T>) -> (Self, T) {
         let (metadata, extensions, message) = request.into_parts();
-        let source = extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), Peer::source);
+        let peer = extensions.get::<Peer>();
+        let sender = Sender {
+            source: peer.map_or(IpAddr::from([0, 0, 0, 0]), Peer::source),
+            certificate: peer.and_then(|peer| peer.certificates.clone()),
+            dpop_proofs: values(&metadata, "dpop"),
+            http_method: "POST",
+            endpoint: Endpoint::Rpc { service, method },
+        };
         let record = extensions.get::<Arc<RequestRecord>>().cloned().unwrap_or_default();
         record.set_endpoint(method);
-        (Self { source, record, authorization: authorization(&metadata) }, message)
+        (Self { sender, record, authorization: values(&metadata, "authorization") }, message)
     }
 
     /// Answers the call; an error is noted in the record.
@@ -34,10 +50,6 @@ impl Call {
     }
 }
 
-fn authorization(metadata: &MetadataMap) -> Vec<Secret<String>> {
-    metadata
-        .get_all("authorization")
-        .iter()
-        .map(|value| Secret::from(value.to_str().unwrap_or_default()))
-        .collect()
+fn values(metadata: &MetadataMap, key: &str) -> Vec<Secret<String>> {
+    metadata.get_all(key).iter().map(|value| Secret::from(value.to_str().unwrap_or_default())).collect()
 }

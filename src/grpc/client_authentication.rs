@@ -1,4 +1,5 @@
-//! What a call presents to authenticate its client: a field of the message or `authorization` metadata.
+//! What a call presents to authenticate its client: a field of the message, `authorization` metadata, or the certificate of
+//! the connection.
 
 use super::{call::Call, pb::token as pb};
 use crate::{
@@ -10,34 +11,73 @@ use crate::{
     secret::Secret,
 };
 
-/// Collects the credentials of a call and reads them; the claimed client goes into the log.
+/// The `client_authentication` of any message that has one.
+pub(super) enum Presented {
+    Secret(pb::ClientSecret),
+    Assertion(pb::ClientAssertion),
+}
+
+macro_rules! presented_from {
+    ($($message:ident),*) => {$(
+        impl From<pb::$message::ClientAuthentication> for Presented {
+            fn from(presented: pb::$message::ClientAuthentication) -> Self {
+                match presented {
+                    pb::$message::ClientAuthentication::ClientSecret(secret) => Self::Secret(secret),
+                    pb::$message::ClientAuthentication::ClientAssertion(assertion) => Self::Assertion(assertion),
+                }
+            }
+        }
+    )*};
+}
+
+presented_from!(
+    issue_request,
+    introspect_request,
+    batch_introspect_request,
+    revoke_request,
+    watch_revocations_request
+);
+
+/// Collects the credentials of a call and reads them; the claimed client goes into the log. `client_id` is that of the
+/// message itself, beside the credentials.
 pub(super) fn read(
     call: &Call,
-    client_secret: Option<pb::ClientSecret>,
-    client_assertion: bool,
+    presented: Option<impl Into<Presented>>,
     client_id: &str,
 ) -> Result<ClientAuthentication, Error> {
-    let (mut secret, mut id) = (None, client_id.to_owned());
-    if let Some(message) = client_secret {
-        if !client_id.is_empty() && client_id != message.client_id {
+    let mut credentials = PresentedCredentials {
+        authorization: call.authorization.clone(),
+        client_id: non_empty(client_id.to_owned()),
+        certificate: call.sender.certificate.is_some(),
+        ..PresentedCredentials::default()
+    };
+    let id = match presented.map(Into::into) {
+        None => String::new(),
+        Some(Presented::Secret(message)) => {
+            credentials.client_secret = non_empty(message.client_secret).map(Secret::new);
+            message.client_id
+        }
+        Some(Presented::Assertion(message)) => {
+            credentials.client_assertion = non_empty(message.client_assertion).map(Secret::new);
+            credentials.client_assertion_type = non_empty(message.client_assertion_type);
+            message.client_id
+        }
+    };
+    match (non_empty(id), &credentials.client_id) {
+        (Some(id), Some(other)) if id != *other => {
             return Err(Error::invalid_request("client_id is not the one that authenticates"));
         }
-        id = message.client_id;
-        secret = Some(message.client_secret);
+        (Some(id), _) => credentials.client_id = Some(id),
+        (None, _) => {}
     }
-    let authentication = ClientAuthentication::read(PresentedCredentials {
-        authorization: call.authorization.clone(),
-        client_id: non_empty(id),
-        client_secret: secret.and_then(non_empty).map(Secret::new),
-        client_assertion,
-    })?;
+    let authentication = ClientAuthentication::read(credentials)?;
     call.record.set_client_id(authentication.client_id().as_str());
     Ok(authentication)
 }
 
 /// The caller of an operation about tokens.
-pub(super) fn caller(call: &Call, client_secret: Option<pb::ClientSecret>) -> Result<Caller, Error> {
-    Ok(Caller { authentication: read(call, client_secret, false, "")?, source: call.source })
+pub(super) fn caller(call: &Call, presented: Option<impl Into<Presented>>) -> Result<Caller, Error> {
+    Ok(Caller { authentication: read(call, presented, "")?, sender: call.sender.clone() })
 }
 
 /// proto3 has no absent strings: an empty one counts as omitted, as an empty form parameter does (RFC 6749 §3.2).

@@ -202,6 +202,7 @@ fn to_registration(client: pb::Client) -> Result<ClientRegistration, AdminError>
         introspect: non_empty(client.introspect),
         enabled: client.enabled,
         claims,
+        ..ClientRegistration::default()
     })
 }
 

@@ -30,78 +30,110 @@ impl pb::client_service_server::ClientService for ClientService {
         &self,
         request: Request<pb::GetClientRequest>,
     ) -> Result<Response<pb::GetClientResponse>, Status> {
-        method!(self, request, "GetClient", Read, |message| self.clients.get(message).await?)
+        method!(self, request, pb::client_service_server::SERVICE_NAME, "GetClient", Read, |message| self
+            .clients
+            .get(message)
+            .await?)
     }
 
     async fn list_clients(
         &self,
         request: Request<pb::ListClientsRequest>,
     ) -> Result<Response<pb::ListClientsResponse>, Status> {
-        method!(self, request, "ListClients", Read, |message| self.clients.list(message).await?)
+        method!(self, request, pb::client_service_server::SERVICE_NAME, "ListClients", Read, |message| self
+            .clients
+            .list(message)
+            .await?)
     }
 
     async fn create_client(
         &self,
         request: Request<pb::CreateClientRequest>,
     ) -> Result<Response<pb::CreateClientResponse>, Status> {
-        method!(self, request, "CreateClient", Write, |message| self.clients.create(message).await?)
+        method!(self, request, pb::client_service_server::SERVICE_NAME, "CreateClient", Write, |message| self
+            .clients
+            .create(message)
+            .await?)
     }
 
     async fn update_client(
         &self,
         request: Request<pb::UpdateClientRequest>,
     ) -> Result<Response<pb::UpdateClientResponse>, Status> {
-        method!(self, request, "UpdateClient", Write, |message| self.clients.update(message).await?)
+        method!(self, request, pb::client_service_server::SERVICE_NAME, "UpdateClient", Write, |message| self
+            .clients
+            .update(message)
+            .await?)
     }
 
     async fn delete_client(
         &self,
         request: Request<pb::DeleteClientRequest>,
     ) -> Result<Response<pb::DeleteClientResponse>, Status> {
-        method!(self, request, "DeleteClient", Write, |message| self.clients.delete(message).await?)
+        method!(self, request, pb::client_service_server::SERVICE_NAME, "DeleteClient", Write, |message| self
+            .clients
+            .delete(message)
+            .await?)
     }
 
     async fn add_client_secret(
         &self,
         request: Request<pb::AddClientSecretRequest>,
     ) -> Result<Response<pb::AddClientSecretResponse>, Status> {
-        method!(self, request, "AddClientSecret", Write, |message| self.clients.add_secret(message).await?)
+        method!(self, request, pb::client_service_server::SERVICE_NAME, "AddClientSecret", Write, |message| {
+            self.clients.add_secret(message).await?
+        })
     }
 
     async fn list_client_secrets(
         &self,
         request: Request<pb::ListClientSecretsRequest>,
     ) -> Result<Response<pb::ListClientSecretsResponse>, Status> {
-        method!(self, request, "ListClientSecrets", Read, |message| self
-            .clients
-            .list_secrets(message)
-            .await?)
+        method!(
+            self,
+            request,
+            pb::client_service_server::SERVICE_NAME,
+            "ListClientSecrets",
+            Read,
+            |message| self.clients.list_secrets(message).await?
+        )
     }
 
     async fn retire_client_secret(
         &self,
         request: Request<pb::RetireClientSecretRequest>,
     ) -> Result<Response<pb::RetireClientSecretResponse>, Status> {
-        method!(self, request, "RetireClientSecret", Write, |message| self
-            .clients
-            .retire_secret(message)
-            .await?)
+        method!(
+            self,
+            request,
+            pb::client_service_server::SERVICE_NAME,
+            "RetireClientSecret",
+            Write,
+            |message| self.clients.retire_secret(message).await?
+        )
     }
 
     async fn revoke_client_tokens(
         &self,
         request: Request<pb::RevokeClientTokensRequest>,
     ) -> Result<Response<pb::RevokeClientTokensResponse>, Status> {
-        method!(self, request, "RevokeClientTokens", Write, |message| self
-            .clients
-            .revoke_tokens(message)
-            .await?)
+        method!(
+            self,
+            request,
+            pb::client_service_server::SERVICE_NAME,
+            "RevokeClientTokens",
+            Write,
+            |message| self.clients.revoke_tokens(message).await?
+        )
     }
 
     async fn explain_token(
         &self,
         request: Request<pb::ExplainTokenRequest>,
     ) -> Result<Response<pb::ExplainTokenResponse>, Status> {
-        method!(self, request, "ExplainToken", Read, |message| self.explain.explain(message).await?)
+        method!(self, request, pb::client_service_server::SERVICE_NAME, "ExplainToken", Read, |message| self
+            .explain
+            .explain(message)
+            .await?)
     }
 }

@@ -69,7 +69,7 @@ impl pb::key_service_server::KeyService for KeyService {
         &self,
         request: Request<pb::GetJwksRequest>,
     ) -> Result<Response<pb::GetJwksResponse>, Status> {
-        let (call, _) = Call::begin("GetJwks", request);
+        let (call, _) = Call::begin(pb::key_service_server::SERVICE_NAME, "GetJwks", request);
         let ring = self.server.keys().current();
         let set = key_set(&ring, self.jwks_max_age);
         call.finish(set.map(|set| pb::GetJwksResponse {
@@ -85,7 +85,7 @@ impl pb::key_service_server::KeyService for KeyService {
         &self,
         request: Request<pb::WatchJwksRequest>,
     ) -> Result<Response<Self::WatchJwksStream>, Status> {
-        let (call, _) = Call::begin("WatchJwks", request);
+        let (call, _) = Call::begin(pb::key_service_server::SERVICE_NAME, "WatchJwks", request);
         let (changes, max_age) = (self.server.keys().subscribe(), self.jwks_max_age);
         let place = self.jwks_streams.place();
         call.finish(place.map(|place| place.run(move |outlet| follow_keys(changes, max_age, outlet))))
@@ -97,7 +97,7 @@ impl pb::key_service_server::KeyService for KeyService {
         &self,
         request: Request<pb::WatchRevocationsRequest>,
     ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
-        let (call, message) = Call::begin("WatchRevocations", request);
+        let (call, message) = Call::begin(pb::key_service_server::SERVICE_NAME, "WatchRevocations", request);
         call.finish(self.admit(&call, message).await)
     }
 }
@@ -108,10 +108,7 @@ impl KeyService {
         call: &Call,
         message: pb::WatchRevocationsRequest,
     ) -> Result<Messages<pb::WatchRevocationsResponse>, Error> {
-        let secret = message
-            .client_authentication
-            .map(|pb::watch_revocations_request::ClientAuthentication::ClientSecret(secret)| secret);
-        let caller = client_authentication::caller(call, secret)?;
+        let caller = client_authentication::caller(call, message.client_authentication)?;
         self.server.admit_to_revocations(&caller).await?;
         let watcher = Watcher {
             server: Arc::clone(&self.server),

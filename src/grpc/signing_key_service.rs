@@ -30,87 +30,143 @@ impl pb::signing_key_service_server::SigningKeyService for SigningKeyService {
         &self,
         request: Request<pb::GetSigningKeyRequest>,
     ) -> Result<Response<pb::GetSigningKeyResponse>, Status> {
-        method!(self, request, "GetSigningKey", Read, |message| {
-            pb::GetSigningKeyResponse { signing_key: Some(to_pb(&self.keys.get(&message.kid).await?)) }
-        })
+        method!(
+            self,
+            request,
+            pb::signing_key_service_server::SERVICE_NAME,
+            "GetSigningKey",
+            Read,
+            |message| {
+                pb::GetSigningKeyResponse { signing_key: Some(to_pb(&self.keys.get(&message.kid).await?)) }
+            }
+        )
     }
 
     async fn list_signing_keys(
         &self,
         request: Request<pb::ListSigningKeysRequest>,
     ) -> Result<Response<pb::ListSigningKeysResponse>, Status> {
-        method!(self, request, "ListSigningKeys", Read, |message| {
-            let alg = if message.alg.is_empty() { None } else { Some(algorithm("alg", &message.alg)?) };
-            let keys = self.keys.list().await?;
-            let wanted = keys.iter().filter(|key| alg.is_none_or(|alg| key.alg == alg));
-            pb::ListSigningKeysResponse { signing_keys: wanted.map(to_pb).collect() }
-        })
+        method!(
+            self,
+            request,
+            pb::signing_key_service_server::SERVICE_NAME,
+            "ListSigningKeys",
+            Read,
+            |message| {
+                let alg = if message.alg.is_empty() { None } else { Some(algorithm("alg", &message.alg)?) };
+                let keys = self.keys.list().await?;
+                let wanted = keys.iter().filter(|key| alg.is_none_or(|alg| key.alg == alg));
+                pb::ListSigningKeysResponse { signing_keys: wanted.map(to_pb).collect() }
+            }
+        )
     }
 
     async fn prepare_signing_key(
         &self,
         request: Request<pb::PrepareSigningKeyRequest>,
     ) -> Result<Response<pb::PrepareSigningKeyResponse>, Status> {
-        method!(self, request, "PrepareSigningKey", Write, |message| {
-            let key = self.keys.prepare(algorithm("alg", &message.alg)?).await?;
-            pb::PrepareSigningKeyResponse { signing_key: Some(to_pb(&key)) }
-        })
+        method!(
+            self,
+            request,
+            pb::signing_key_service_server::SERVICE_NAME,
+            "PrepareSigningKey",
+            Write,
+            |message| {
+                let key = self.keys.prepare(algorithm("alg", &message.alg)?).await?;
+                pb::PrepareSigningKeyResponse { signing_key: Some(to_pb(&key)) }
+            }
+        )
     }
 
     async fn publish_signing_key(
         &self,
         request: Request<pb::PublishSigningKeyRequest>,
     ) -> Result<Response<pb::PublishSigningKeyResponse>, Status> {
-        method!(self, request, "PublishSigningKey", Write, |message| {
-            let key = self.keys.publish(&message.kid).await?;
-            pb::PublishSigningKeyResponse { signing_key: Some(to_pb(&key)) }
-        })
+        method!(
+            self,
+            request,
+            pb::signing_key_service_server::SERVICE_NAME,
+            "PublishSigningKey",
+            Write,
+            |message| {
+                let key = self.keys.publish(&message.kid).await?;
+                pb::PublishSigningKeyResponse { signing_key: Some(to_pb(&key)) }
+            }
+        )
     }
 
     async fn activate_signing_key(
         &self,
         request: Request<pb::ActivateSigningKeyRequest>,
     ) -> Result<Response<pb::ActivateSigningKeyResponse>, Status> {
-        method!(self, request, "ActivateSigningKey", Write, |message| {
-            let at = to_instant("activate_time", message.activate_time)?;
-            let key = self.keys.activate(&message.kid, at, message.force).await?;
-            pb::ActivateSigningKeyResponse { signing_key: Some(to_pb(&key)) }
-        })
+        method!(
+            self,
+            request,
+            pb::signing_key_service_server::SERVICE_NAME,
+            "ActivateSigningKey",
+            Write,
+            |message| {
+                let at = to_instant("activate_time", message.activate_time)?;
+                let key = self.keys.activate(&message.kid, at, message.force).await?;
+                pb::ActivateSigningKeyResponse { signing_key: Some(to_pb(&key)) }
+            }
+        )
     }
 
     async fn retire_signing_key(
         &self,
         request: Request<pb::RetireSigningKeyRequest>,
     ) -> Result<Response<pb::RetireSigningKeyResponse>, Status> {
-        method!(self, request, "RetireSigningKey", Write, |message| {
-            let key = self.keys.retire(&message.kid).await?;
-            pb::RetireSigningKeyResponse { signing_key: Some(to_pb(&key)) }
-        })
+        method!(
+            self,
+            request,
+            pb::signing_key_service_server::SERVICE_NAME,
+            "RetireSigningKey",
+            Write,
+            |message| {
+                let key = self.keys.retire(&message.kid).await?;
+                pb::RetireSigningKeyResponse { signing_key: Some(to_pb(&key)) }
+            }
+        )
     }
 
     async fn rotate_signing_keys(
         &self,
         request: Request<pb::RotateSigningKeysRequest>,
     ) -> Result<Response<pb::RotateSigningKeysResponse>, Status> {
-        method!(self, request, "RotateSigningKeys", Write, |message| {
-            let named = message.algs.iter().map(|alg| algorithm("algs", alg));
-            let algorithms = named.collect::<Result<Vec<_>, _>>()?;
-            let keys = self.keys.rotate_all(&algorithms).await?;
-            pb::RotateSigningKeysResponse { signing_keys: keys.iter().map(to_pb).collect() }
-        })
+        method!(
+            self,
+            request,
+            pb::signing_key_service_server::SERVICE_NAME,
+            "RotateSigningKeys",
+            Write,
+            |message| {
+                let named = message.algs.iter().map(|alg| algorithm("algs", alg));
+                let algorithms = named.collect::<Result<Vec<_>, _>>()?;
+                let keys = self.keys.rotate_all(&algorithms).await?;
+                pb::RotateSigningKeysResponse { signing_keys: keys.iter().map(to_pb).collect() }
+            }
+        )
     }
 
     async fn revoke_signing_key(
         &self,
         request: Request<pb::RevokeSigningKeyRequest>,
     ) -> Result<Response<pb::RevokeSigningKeyResponse>, Status> {
-        method!(self, request, "RevokeSigningKey", Write, |message| {
-            let (key, successor) = self.keys.revoke(&message.kid).await?;
-            pb::RevokeSigningKeyResponse {
-                signing_key: Some(to_pb(&key)),
-                successor: successor.as_ref().map(to_pb),
+        method!(
+            self,
+            request,
+            pb::signing_key_service_server::SERVICE_NAME,
+            "RevokeSigningKey",
+            Write,
+            |message| {
+                let (key, successor) = self.keys.revoke(&message.kid).await?;
+                pb::RevokeSigningKeyResponse {
+                    signing_key: Some(to_pb(&key)),
+                    successor: successor.as_ref().map(to_pb),
+                }
             }
-        })
+        )
     }
 }
 

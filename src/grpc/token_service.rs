@@ -15,7 +15,7 @@ use crate::{
     oauth::{
         AuthorizationServer, Error,
         grant::GrantType,
-        introspect::{Caller, Introspection, Question},
+        introspect::{Introspection, Question},
         issue::{ACCESS_TOKEN_TYPE_URI, TokenRequest, TokenResponse},
         scope::{RequestedScope, Scope},
         userinfo::{UserInfo, presented_token},
@@ -38,7 +38,7 @@ impl TokenService {
 #[tonic::async_trait]
 impl pb::token_service_server::TokenService for TokenService {
     async fn issue(&self, request: Request<pb::IssueRequest>) -> Result<Response<pb::IssueResponse>, Status> {
-        let (call, message) = Call::begin("Issue", request);
+        let (call, message) = Call::begin(pb::token_service_server::SERVICE_NAME, "Issue", request);
         call.finish(self.issue_token(&call, message).await)
     }
 
@@ -46,7 +46,7 @@ impl pb::token_service_server::TokenService for TokenService {
         &self,
         request: Request<pb::IntrospectRequest>,
     ) -> Result<Response<pb::IntrospectResponse>, Status> {
-        let (call, message) = Call::begin("Introspect", request);
+        let (call, message) = Call::begin(pb::token_service_server::SERVICE_NAME, "Introspect", request);
         call.finish(self.introspect_token(&call, message).await)
     }
 
@@ -54,7 +54,7 @@ impl pb::token_service_server::TokenService for TokenService {
         &self,
         request: Request<pb::BatchIntrospectRequest>,
     ) -> Result<Response<pb::BatchIntrospectResponse>, Status> {
-        let (call, message) = Call::begin("BatchIntrospect", request);
+        let (call, message) = Call::begin(pb::token_service_server::SERVICE_NAME, "BatchIntrospect", request);
         call.finish(self.introspect_tokens(&call, message).await)
     }
 
@@ -62,7 +62,7 @@ impl pb::token_service_server::TokenService for TokenService {
         &self,
         request: Request<pb::RevokeRequest>,
     ) -> Result<Response<pb::RevokeResponse>, Status> {
-        let (call, message) = Call::begin("Revoke", request);
+        let (call, message) = Call::begin(pb::token_service_server::SERVICE_NAME, "Revoke", request);
         call.finish(self.revoke_token(&call, message).await)
     }
 
@@ -70,14 +70,14 @@ impl pb::token_service_server::TokenService for TokenService {
         &self,
         request: Request<pb::UserInfoRequest>,
     ) -> Result<Response<pb::UserInfoResponse>, Status> {
-        let (call, message) = Call::begin("UserInfo", request);
+        let (call, message) = Call::begin(pb::token_service_server::SERVICE_NAME, "UserInfo", request);
         call.finish(self.tell_claims(&call, message).await)
     }
 }
 
 impl TokenService {
     async fn issue_token(&self, call: &Call, message: pb::IssueRequest) -> Result<pb::IssueResponse, Error> {
-        use pb::issue_request::{ClientAuthentication as Authentication, Grant};
+        use pb::issue_request::Grant;
 
         // A grant this version lacks is named to the core, which refuses it: it must never turn into another one (V-36).
         let grant_type = match message.grant {
@@ -91,14 +91,13 @@ impl TokenService {
         if !message.dpop_proof.is_empty() {
             return Err(Error::invalid_request("this server does not bind tokens; leave dpop_proof out"));
         }
-        let (secret, assertion) = match message.client_authentication {
-            Some(Authentication::ClientSecret(secret)) => (Some(secret), false),
-            Some(Authentication::ClientAssertion(_)) => (None, true),
-            None => (None, false),
-        };
         let request = TokenRequest {
-            authentication: client_authentication::read(call, secret, assertion, &message.client_id)?,
-            source: call.source,
+            authentication: client_authentication::read(
+                call,
+                message.client_authentication,
+                &message.client_id,
+            )?,
+            sender: call.sender.clone(),
             grant_type: Some(grant_type.to_owned()),
             scope: (!message.scopes.is_empty()).then_some(RequestedScope::Tokens(message.scopes)),
             resources: message.resources.into_iter().filter_map(non_empty).collect(),
@@ -115,8 +114,8 @@ impl TokenService {
         call: &Call,
         message: pb::IntrospectRequest,
     ) -> Result<pb::IntrospectResponse, Error> {
-        let (question, view, secret) = question(message);
-        let caller = client_authentication::caller(call, secret)?;
+        let (question, view, presented) = question(message);
+        let caller = client_authentication::caller(call, presented)?;
         let introspection = self.server.introspect(&caller, &question).await?;
         Ok(introspect_response(introspection, view))
     }
@@ -126,14 +125,11 @@ impl TokenService {
         call: &Call,
         message: pb::BatchIntrospectRequest,
     ) -> Result<pb::BatchIntrospectResponse, Error> {
-        let secret = message
-            .client_authentication
-            .map(|pb::batch_introspect_request::ClientAuthentication::ClientSecret(secret)| secret);
-        let caller = client_authentication::caller(call, secret)?;
+        let caller = client_authentication::caller(call, message.client_authentication)?;
         let (mut questions, mut views) = (Vec::new(), Vec::new());
         for item in message.requests {
-            let (question, view, secret) = question(item);
-            if secret.is_some() {
+            let (question, view, presented) = question(item);
+            if presented.is_some() {
                 return Err(Error::invalid_request(
                     "client_authentication belongs to the batch, not to its items",
                 ));
@@ -152,15 +148,7 @@ impl TokenService {
         call: &Call,
         message: pb::RevokeRequest,
     ) -> Result<pb::RevokeResponse, Error> {
-        use pb::revoke_request::ClientAuthentication as Authentication;
-
-        let (secret, assertion) = match message.client_authentication {
-            Some(Authentication::ClientSecret(secret)) => (Some(secret), false),
-            Some(Authentication::ClientAssertion(_)) => (None, true),
-            None => (None, false),
-        };
-        let authentication = client_authentication::read(call, secret, assertion, "")?;
-        let caller = Caller { authentication, source: call.source };
+        let caller = client_authentication::caller(call, message.client_authentication)?;
         self.server.revoke(&caller, non_empty(message.token).map(Secret::new).as_ref()).await?;
         Ok(pb::RevokeResponse {})
     }
@@ -171,7 +159,7 @@ impl TokenService {
         message: pb::UserInfoRequest,
     ) -> Result<pb::UserInfoResponse, Error> {
         let token = presented_token(&call.authorization, non_empty(message.access_token).map(Secret::new))?;
-        let info = self.server.userinfo(token.as_ref()).await?;
+        let info = self.server.userinfo(token.as_ref(), &call.sender).await?;
         call.record.set_client_id(info.client_id.as_str());
         user_info_response(info)
     }
@@ -191,17 +179,16 @@ fn issue_response(response: &TokenResponse) -> pb::IssueResponse {
     }
 }
 
-fn question(message: pb::IntrospectRequest) -> (Question, pb::IntrospectView, Option<pb::ClientSecret>) {
+fn question(
+    message: pb::IntrospectRequest,
+) -> (Question, pb::IntrospectView, Option<pb::introspect_request::ClientAuthentication>) {
     let view = message.view();
-    let secret = message
-        .client_authentication
-        .map(|pb::introspect_request::ClientAuthentication::ClientSecret(secret)| secret);
     let question = Question {
         token: non_empty(message.token).map(Secret::new),
         expected_audience: non_empty(message.expected_audience),
         required_scopes: message.required_scopes,
     };
-    (question, view, secret)
+    (question, view, message.client_authentication)
 }
 
 fn introspect_response(introspection: Introspection, view: pb::IntrospectView) -> pb::IntrospectResponse {

@@ -4,9 +4,9 @@ use aws_lc_rs::digest;
 use serde::Serialize;
 
 use super::{
-    SigningAlgorithm, VerificationKey, base64url, base64url_decode,
+    JwsAlgorithm, VerificationKey, base64url, base64url_decode,
     json::{InvalidJson, Members},
-    verification_key::InvalidKey,
+    verification_key::{InvalidKey, strip_zeros},
 };
 
 /// A public key as it is published.
@@ -35,7 +35,7 @@ pub enum PublicParameters {
     /// RFC 7518 §6.2.1, base64url of coordinates of full length.
     #[serde(rename = "EC")]
     Ec {
-        /// P-256 or P-384.
+        /// P-256, P-384 or P-521.
         crv: &'static str,
         /// First coordinate.
         x: String,
@@ -54,9 +54,9 @@ pub enum PublicParameters {
 
 impl Jwk {
     /// A signature key for one algorithm; its `kid` is its thumbprint.
-    pub fn new(alg: SigningAlgorithm, parameters: PublicParameters) -> Self {
+    pub fn new(alg: impl Into<JwsAlgorithm>, parameters: PublicParameters) -> Self {
         let kid = thumbprint(&parameters);
-        Self { parameters, key_use: "sig", alg: alg.as_str(), kid }
+        Self { parameters, key_use: "sig", alg: alg.into().as_str(), kid }
     }
 
     /// The identifier.
@@ -75,8 +75,116 @@ impl Jwk {
     }
 }
 
-/// The RFC 7638 §3 thumbprint with SHA-256: the required members in lexicographic order, nothing else.
-fn thumbprint(parameters: &PublicParameters) -> String {
+/// Members that hold secrets (RFC 7518 §6.2.2, §6.3.2, §6.4.1). Whoever shows one has no secret key any more.
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+impl PublicParameters {
+    /// Reads the members of a public key: coordinates of full length, numbers without leading zeros. `None` for a type
+    /// or curve that no algorithm here uses, among them symmetric keys.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] for malformed members, and for a key that shows its private half.
+    pub(super) fn read(jwk: &Members<'_>) -> Result<Option<Self>, InvalidKey> {
+        let bytes = |name| text(jwk, name)?.and_then(base64url_decode).ok_or(InvalidKey);
+        let number = |name| bytes(name).map(|number| base64url(strip_zeros(&number)));
+        let coordinate = |name, length| {
+            bytes(name)
+                .and_then(|bytes| if bytes.len() == length { Ok(base64url(bytes)) } else { Err(InvalidKey) })
+        };
+        let curve =
+            |crv, length| Ok(Self::Ec { crv, x: coordinate("x", length)?, y: coordinate("y", length)? });
+        let parameters = match (text(jwk, "kty")?.as_deref(), text(jwk, "crv")?.as_deref()) {
+            (Some("RSA"), _) => Self::Rsa { n: number("n")?, e: number("e")? },
+            (Some("EC"), Some("P-256")) => curve("P-256", 32)?,
+            (Some("EC"), Some("P-384")) => curve("P-384", 48)?,
+            (Some("EC"), Some("P-521")) => curve("P-521", 66)?,
+            (Some("OKP"), Some("Ed25519")) => Self::Okp { crv: "Ed25519", x: coordinate("x", 32)? },
+            _ => return Ok(None),
+        };
+        if PRIVATE_MEMBERS.iter().any(|name| jwk.get(name).is_some()) {
+            return Err(InvalidKey);
+        }
+        Ok(Some(parameters))
+    }
+
+    /// The algorithms this type of key is for.
+    pub fn algorithms(&self) -> &'static [JwsAlgorithm] {
+        use JwsAlgorithm::{ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+        match self {
+            Self::Rsa { .. } => &[RS256, RS384, RS512, PS256, PS384, PS512],
+            Self::Ec { crv: "P-256", .. } => &[ES256],
+            Self::Ec { crv: "P-384", .. } => &[ES384],
+            Self::Ec { .. } => &[ES512],
+            Self::Okp { .. } => &[EdDSA],
+        }
+    }
+
+    /// The key that verifies with one of [`PublicParameters::algorithms`].
+    ///
+    /// # Errors
+    /// [`InvalidKey`] when the algorithm is another one, and for a key that is off its curve, of small order or weak.
+    pub fn verification_key(&self, kid: String, alg: JwsAlgorithm) -> Result<VerificationKey, InvalidKey> {
+        let bytes = |text: &str| base64url_decode(text).ok_or(InvalidKey);
+        if !self.algorithms().contains(&alg) {
+            return Err(InvalidKey);
+        }
+        match self {
+            Self::Rsa { n, e } => VerificationKey::rsa(kid, alg, &bytes(n)?, &bytes(e)?),
+            Self::Ec { x, y, .. } => {
+                VerificationKey::elliptic(kid, alg, &[vec![4], bytes(x)?, bytes(y)?].concat())
+            }
+            Self::Okp { x, .. } => VerificationKey::elliptic(kid, alg, &bytes(x)?),
+        }
+    }
+}
+
+/// The algorithms that a JWK may be used with to verify: those of its type that its own `alg`, `use` and `key_ops` allow
+/// (RFC 7517 §4.2 to §4.4). Often none.
+pub(super) fn allowed_algorithms(
+    jwk: &Members<'_>,
+    parameters: &PublicParameters,
+) -> Result<Vec<JwsAlgorithm>, InvalidKey> {
+    let operations: Option<Vec<String>> = jwk.optional("key_ops").map_err(|_| InvalidKey)?;
+    let is_for_verification = text(jwk, "use")?.is_none_or(|key_use| key_use == "sig")
+        && operations.is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));
+    let declared = text(jwk, "alg")?;
+    let allows = |alg: JwsAlgorithm| declared.as_deref().is_none_or(|declared| declared.parse() == Ok(alg));
+    Ok(parameters.algorithms().iter().copied().filter(|alg| is_for_verification && allows(*alg)).collect())
+}
+
+pub(super) fn text(jwk: &Members<'_>, name: &'static str) -> Result<Option<String>, InvalidKey> {
+    jwk.optional(name).map_err(|_| InvalidKey)
+}
+
+/// A public key that came with the message it is to verify, as in a DPoP proof (RFC 9449 §4.2). It proves possession of
+/// the private half and says nothing of who has it.
+#[derive(Debug)]
+pub struct EmbeddedKey {
+    /// The key, for the algorithm of the header.
+    pub key: VerificationKey,
+    /// The RFC 7638 thumbprint, base64url: what `cnf.jkt` holds.
+    pub thumbprint: String,
+}
+
+impl EmbeddedKey {
+    /// Reads the `jwk` member of a header whose `alg` is given.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] unless it is one well-formed, strong, public key that may verify with that algorithm; a symmetric
+    /// algorithm never fits.
+    pub fn parse(jwk: &str, alg: JwsAlgorithm) -> Result<Self, InvalidKey> {
+        let members = Members::parse(jwk.as_bytes()).map_err(|_: InvalidJson| InvalidKey)?;
+        let parameters = PublicParameters::read(&members)?.ok_or(InvalidKey)?;
+        if !allowed_algorithms(&members, &parameters)?.contains(&alg) {
+            return Err(InvalidKey);
+        }
+        let thumbprint = thumbprint(&parameters);
+        Ok(Self { key: parameters.verification_key(thumbprint.clone(), alg)?, thumbprint })
+    }
+}
+
+/// The RFC 7638 §3 thumbprint with SHA-256, base64url: the required members in lexicographic order, nothing else.
+pub fn thumbprint(parameters: &PublicParameters) -> String {
     // Every value is base64url or a curve name, so none needs JSON escapes.
     let canonical = match parameters {
         PublicParameters::Rsa { n, e } => format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#),
@@ -93,91 +201,6 @@ pub(super) fn symmetric_thumbprint(key: &[u8]) -> String {
     base64url(digest::digest(&digest::SHA256, canonical.as_bytes()))
 }
 
-/// A key set read from outside, with the keys that this server's algorithms can use.
-#[derive(Debug, Default)]
-pub struct JwkSet {
-    keys: Vec<VerificationKey>,
-}
-
-/// Why a key set cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidJwkSet {
-    /// The text is not a key set.
-    #[error("the key set is not JSON of the form {{\"keys\": [...]}}: {0}")]
-    Json(#[from] InvalidJson),
-    /// A key of a known type is malformed or weak.
-    #[error("key {index} of the set: {problem}")]
-    Key {
-        /// Position in the set, from 0.
-        index: usize,
-        /// What is wrong with it.
-        problem: InvalidKey,
-    },
-}
-
-impl JwkSet {
-    /// Reads a key set (RFC 7517 §5). Keys of unknown type, use or algorithm are left out, as §5 demands.
-    ///
-    /// # Errors
-    /// [`InvalidJwkSet`] for anything malformed, and for keys that are off their curve, of small order or too short.
-    pub fn parse(text: &[u8]) -> Result<Self, InvalidJwkSet> {
-        let members = Members::parse(text)?;
-        let entries: Vec<Members<'_>> = members.required("keys")?;
-        let mut keys = Vec::new();
-        for (index, entry) in entries.iter().enumerate() {
-            keys.extend(read_key(entry).map_err(|problem| InvalidJwkSet::Key { index, problem })?);
-        }
-        Ok(Self { keys })
-    }
-
-    /// The one key for an algorithm and, when the token names it, a key identifier. Several that fit count as none, since
-    /// guessing between keys is not verification.
-    pub fn find(&self, kid: Option<&str>, alg: SigningAlgorithm) -> Option<&VerificationKey> {
-        let mut fitting =
-            self.keys.iter().filter(|key| key.alg() == alg && kid.is_none_or(|kid| kid == key.kid()));
-        fitting.next().filter(|_| fitting.next().is_none())
-    }
-
-    /// How many usable keys the set has.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Whether the set has no usable key.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-}
-
-/// One entry of a set: a key per algorithm it may be used with, or none when this server has no use for it.
-fn read_key(entry: &Members<'_>) -> Result<Vec<VerificationKey>, InvalidKey> {
-    let text = |name| entry.optional::<String>(name).map_err(|_| InvalidKey);
-    let bytes = |name| text(name)?.and_then(base64url_decode).ok_or(InvalidKey);
-    if text("use")?.is_some_and(|key_use| key_use != "sig") {
-        return Ok(Vec::new());
-    }
-    let candidates: &[SigningAlgorithm] = match (text("kty")?.as_deref(), text("crv")?.as_deref()) {
-        (Some("RSA"), _) => &[SigningAlgorithm::RS256, SigningAlgorithm::PS256],
-        (Some("EC"), Some("P-256")) => &[SigningAlgorithm::ES256],
-        (Some("EC"), Some("P-384")) => &[SigningAlgorithm::ES384],
-        (Some("OKP"), Some("Ed25519")) => &[SigningAlgorithm::EdDSA],
-        _ => return Ok(Vec::new()),
-    };
-    let declared = text("alg")?;
-    let kid = text("kid")?.unwrap_or_default();
-    candidates
-        .iter()
-        .filter(|alg| declared.as_deref().is_none_or(|declared| declared == alg.as_str()))
-        .map(|alg| match alg {
-            SigningAlgorithm::RS256 | SigningAlgorithm::PS256 => {
-                VerificationKey::rsa(kid.clone(), *alg, &bytes("n")?, &bytes("e")?)
-            }
-            SigningAlgorithm::EdDSA => VerificationKey::elliptic(kid.clone(), *alg, &bytes("x")?),
-            _ => VerificationKey::elliptic(kid.clone(), *alg, &[vec![4], bytes("x")?, bytes("y")?].concat()),
-        })
-        .collect()
-}
-
 /// The set this server publishes (RFC 7517 §5).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PublishedJwkSet {
@@ -188,47 +211,87 @@ pub struct PublishedJwkSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jose::SigningKey;
+    use crate::jose::PrivateKey;
+
+    const RFC_7638_N: &str = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
 
     // CHK-85: the example of RFC 7638 §3.1
     #[test]
     fn thumbprint_of_the_rfc_example() {
-        let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
-        let parameters = PublicParameters::Rsa { n: n.to_owned(), e: "AQAB".to_owned() };
+        let parameters = PublicParameters::Rsa { n: RFC_7638_N.to_owned(), e: "AQAB".to_owned() };
         assert_eq!(thumbprint(&parameters), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+        let jwk =
+            format!(r#"{{"kty":"RSA","n":"{RFC_7638_N}","e":"AQAB","alg":"RS256","kid":"2011-04-29"}}"#);
+        let read = EmbeddedKey::parse(&jwk, JwsAlgorithm::RS256).unwrap();
+        assert_eq!(read.thumbprint, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+        // One key has one thumbprint, however its exponent is padded.
+        let padded = jwk.replace("AQAB", "AAEAAQ");
+        assert_eq!(EmbeddedKey::parse(&padded, JwsAlgorithm::RS256).unwrap().thumbprint, read.thumbprint);
     }
 
+    // RFC 8037 App. A.3
     #[test]
-    fn what_is_published_can_be_read_back() {
-        let keys: Vec<_> =
-            SigningAlgorithm::ALL[..5].iter().map(|alg| SigningKey::generate(*alg).unwrap()).collect();
-        let published = PublishedJwkSet { keys: keys.iter().map(|key| key.jwk().unwrap().clone()).collect() };
-        let set = JwkSet::parse(&serde_json::to_vec(&published).unwrap()).unwrap();
-        for key in keys {
-            assert_eq!(set.find(Some(key.kid()), key.alg()).unwrap().kid(), key.kid());
+    fn thumbprint_of_an_ed25519_key() {
+        let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        let read = EmbeddedKey::parse(jwk, JwsAlgorithm::EdDSA).unwrap();
+        assert_eq!(read.thumbprint, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    fn embedded(alg: JwsAlgorithm) -> serde_json::Value {
+        let key = PrivateKey::generate(alg).unwrap();
+        serde_json::to_value(key.jwk().unwrap().parameters()).unwrap()
+    }
+
+    // CHK-78, V-2: what RFC 9449 §4.3 item 7 asks, and the rest
+    #[test]
+    fn an_embedded_key_is_public_and_fits_the_algorithm() {
+        for alg in JwsAlgorithm::ALL.into_iter().filter(|alg| !alg.is_symmetric()) {
+            let jwk = embedded(alg);
+            let parse = |jwk: &serde_json::Value, alg| EmbeddedKey::parse(&jwk.to_string(), alg);
+            let read = parse(&jwk, alg).unwrap();
+            assert_eq!((read.key.alg(), read.key.kid()), (alg, &*read.thumbprint));
+            assert!(parse(&jwk, JwsAlgorithm::HS256).is_err());
+            for name in PRIVATE_MEMBERS {
+                let mut jwk = jwk.clone();
+                jwk[name] = "AA".into();
+                assert!(parse(&jwk, alg).is_err(), "{alg} {name}");
+            }
+            for (name, value, fits) in [
+                ("alg", serde_json::json!(alg.as_str()), true),
+                ("alg", serde_json::json!("none"), false),
+                ("alg", serde_json::json!(1), false),
+                ("use", serde_json::json!("sig"), true),
+                ("use", serde_json::json!("enc"), false),
+                ("key_ops", serde_json::json!(["verify"]), true),
+                ("key_ops", serde_json::json!(["sign"]), false),
+                ("key_ops", serde_json::json!("verify"), false),
+                ("x5c", serde_json::json!(["AA"]), true),
+                ("kid", serde_json::json!("anything"), true),
+                ("kty", serde_json::json!("oct"), false),
+                ("kty", serde_json::json!(null), false),
+            ] {
+                let mut jwk = jwk.clone();
+                jwk[name] = value.clone();
+                assert_eq!(parse(&jwk, alg).is_ok(), fits, "{alg} {name} {value}");
+            }
+        }
+        assert!(EmbeddedKey::parse(r#"{"kty":"oct","k":"AAAA"}"#, JwsAlgorithm::HS256).is_err());
+        for text in ["", "null", "[]", "\"x\"", r#"{"kty":"EC","kty":"EC"}"#] {
+            assert!(EmbeddedKey::parse(text, JwsAlgorithm::ES256).is_err(), "{text}");
         }
     }
 
-    // CHK-82
+    // CHK-78: RFC 7518 §6.2.1.2, "the length of this octet string MUST be the full size of a coordinate"
     #[test]
-    fn no_key_is_guessed() {
-        let key = |kid: &str| {
-            let x = base64url([&[0x58][..], &[0x66; 31]].concat());
-            format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"{kid}","x":"{x}"}}"#)
-        };
-        let set = |keys: &[String]| {
-            JwkSet::parse(format!(r#"{{"keys":[{}]}}"#, keys.join(",")).as_bytes()).unwrap()
-        };
-        assert!(set(&[key("a")]).find(None, SigningAlgorithm::EdDSA).is_some());
-        assert!(set(&[key("a"), key("b")]).find(None, SigningAlgorithm::EdDSA).is_none());
-        assert!(set(&[key("a"), key("a")]).find(Some("a"), SigningAlgorithm::EdDSA).is_none());
-        assert!(set(&[key("a"), key("b")]).find(Some("b"), SigningAlgorithm::EdDSA).is_some());
-    }
-
-    // V-2, V-31
-    #[test]
-    fn symmetric_keys_are_never_read_from_a_set() {
-        let set = JwkSet::parse(br#"{"keys":[{"kty":"oct","k":"AAAA","alg":"HS256","kid":"a"}]}"#).unwrap();
-        assert!(set.is_empty());
+    fn coordinates_have_their_full_length() {
+        let jwk = embedded(JwsAlgorithm::ES256);
+        let (x, y) = (jwk["x"].as_str().unwrap(), jwk["y"].as_str().unwrap());
+        let (x, y) = (base64url_decode(x).unwrap(), base64url_decode(y).unwrap());
+        let whole = [x, y].concat();
+        for (at, fits) in [(32, true), (31, false), (33, false)] {
+            let (x, y) = (base64url(&whole[..at]), base64url(&whole[at..]));
+            let jwk = format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}"#);
+            assert_eq!(EmbeddedKey::parse(&jwk, JwsAlgorithm::ES256).is_ok(), fits, "{at}");
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! The JWS compact serialization, read strictly (RFC 7515 §5.2, RFC 8725 §3).
 //!
 //! A text becomes a [`UnverifiedJws`] by shape alone, and only [`UnverifiedJws::verify`] gives access to the payload: what
-//! has not been verified cannot be read by accident. Headers that carry keys or point at them (`jwk`, `jku`, `x5c`,
-//! `x5u`) are not read at all; `crit` is refused, since this server understands no extension.
+//! has not been verified cannot be read by accident. Headers that carry keys or point at them are never followed: `jku`
+//! and `jwk` are kept as text for the two rules that compare them (SMART's `jku`, DPoP's `jwk`), `x5c` and `x5u` are not
+//! read at all; `crit` is refused, since this server understands no extension.
+
+use serde_json::value::RawValue;
 
 use super::{
-    VerificationKey, base64url_decode,
+    JwsAlgorithm, VerificationKey, base64url_decode,
     json::{InvalidJson, Members},
 };
 
@@ -13,7 +16,7 @@ use super::{
 pub const MAX_LENGTH: usize = 16 * 1024;
 
 /// The protected header, as far as this server reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Header {
     /// RFC 7515 §4.1.1. Not trusted: it must equal the algorithm of the key.
     pub alg: String,
@@ -21,6 +24,17 @@ pub struct Header {
     pub kid: Option<String>,
     /// RFC 7515 §4.1.9.
     pub typ: Option<String>,
+    /// RFC 7515 §4.1.2: a URL that is compared with a registered one, and never fetched.
+    pub jku: Option<String>,
+    /// RFC 7515 §4.1.3: the JSON as it was written, for [`super::jwk::EmbeddedKey`] alone (RFC 9449 §4.2).
+    pub jwk: Option<Box<RawValue>>,
+}
+
+impl Header {
+    /// The algorithm `alg` names, if it is one this server can verify.
+    pub fn algorithm(&self) -> Option<JwsAlgorithm> {
+        self.alg.parse().ok()
+    }
 }
 
 /// A well-formed text whose signature nobody has checked.
@@ -93,7 +107,7 @@ impl<'a> UnverifiedJws<'a> {
     /// # Errors
     /// [`InvalidJws::Algorithm`], [`InvalidJws::Signature`], or [`InvalidJws::Shape`] when the payload is not base64url.
     pub fn verify(&self, key: &VerificationKey) -> Result<Vec<u8>, InvalidJws> {
-        if self.header.alg != key.alg().as_str() {
+        if self.header.algorithm() != Some(key.alg()) {
             return Err(InvalidJws::Algorithm);
         }
         key.verify(self.signing_input.as_bytes(), &self.signature).map_err(|_| InvalidJws::Signature)?;
@@ -111,6 +125,8 @@ fn read_header(bytes: &[u8]) -> Result<Header, InvalidJws> {
             alg: members.required("alg")?,
             kid: members.optional("kid")?,
             typ: members.optional("typ")?,
+            jku: members.optional("jku")?,
+            jwk: members.get("jwk").map(ToOwned::to_owned),
         })
     };
     read().map_err(InvalidJws::Header)
@@ -196,6 +212,7 @@ mod tests {
             r#"{"alg":1}"#,
             r#"{"kid":"a"}"#,
             r#"{"alg":"ES256","kid":7}"#,
+            r#"{"alg":"ES256","jku":{}}"#,
             r#"{"alg":"ES256","alg":"none"}"#,
             "[]",
         ] {
@@ -214,6 +231,49 @@ mod tests {
             let jws = UnverifiedJws::parse(&text).unwrap();
             assert_eq!(jws.verify(key.verification_key()), Err(InvalidJws::Algorithm), "{alg}");
         }
+    }
+
+    // CHK-75
+    #[test]
+    fn a_key_in_the_header_verifies_nothing() {
+        let (own, foreign) = (key(), key());
+        let header =
+            serde_json::json!({ "jwk": foreign.jwk(), "jku": "https://evil.example", "kid": own.kid() });
+        let text = foreign.private_key().sign(header.as_object().unwrap().clone(), b"{}").unwrap();
+        let jws = UnverifiedJws::parse(&text).unwrap();
+        assert_eq!(jws.verify(own.verification_key()), Err(InvalidJws::Signature));
+        assert_eq!(jws.header().jku.as_deref(), Some("https://evil.example"));
+        assert!(jws.header().jwk.as_ref().unwrap().get().contains("P-256"));
+    }
+
+    // RFC 8037 App. A.4, and RFC 9864 §2.2
+    #[test]
+    fn ed25519_has_two_names() {
+        let x = base64url_decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
+        let public = VerificationKey::elliptic(String::new(), JwsAlgorithm::EdDSA, &x).unwrap();
+        let text = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.\
+            hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+        let payload = UnverifiedJws::parse(text).unwrap().verify(&public).unwrap();
+        assert_eq!(payload, b"Example of Ed25519 signing");
+
+        let key = SigningKey::generate(SigningAlgorithm::EdDSA).unwrap();
+        let signed = format!("{}.e30", base64url(r#"{"alg":"Ed25519"}"#));
+        let signature = key.private_key().sign_bytes(signed.as_bytes()).unwrap();
+        let text = format!("{signed}.{}", base64url(signature));
+        assert!(UnverifiedJws::parse(&text).unwrap().verify(key.verification_key()).is_ok());
+    }
+
+    // RFC 7515 App. A.3
+    #[test]
+    fn the_es256_example_of_the_rfc() {
+        let coordinate = |text| base64url_decode(text).unwrap();
+        let x = coordinate("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU");
+        let y = coordinate("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
+        let point = [vec![4], x, y].concat();
+        let key = VerificationKey::elliptic(String::new(), JwsAlgorithm::ES256, &point).unwrap();
+        let text = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19\
+            yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+        assert!(UnverifiedJws::parse(text).unwrap().verify(&key).is_ok());
     }
 
     proptest! {

@@ -8,24 +8,27 @@ use aws_lc_rs::{
     rsa::PublicKeyComponents,
     signature::{
         ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
-        RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, VerificationAlgorithm,
+        RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+        RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, VerificationAlgorithm,
     },
 };
+
 use jsonwebtoken::crypto::JwtVerifier;
 use signature::Verifier;
 
-use super::SigningAlgorithm;
+use super::JwsAlgorithm;
 
 /// A parsed key, its identifier and the one algorithm it is for.
 pub struct VerificationKey {
     kid: String,
-    alg: SigningAlgorithm,
+    alg: JwsAlgorithm,
+    /// Parsed once.
     verifier: Box<dyn JwtVerifier + Send + Sync>,
 }
 
 /// The key cannot be used: it is malformed, off its curve, of small order, or too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the key is malformed, not on its curve, or weaker than 2048-bit RSA")]
+#[error("the key is malformed, not on its curve, or too weak (RSA below 2048 bits, a short secret)")]
 pub struct InvalidKey;
 
 /// The signature does not belong to the message and the key.
@@ -38,16 +41,22 @@ impl VerificationKey {
     ///
     /// # Errors
     /// [`InvalidKey`] below 2048 or above 8192 bits, and for an exponent that is even or below 3 (RFC 7518 §3.3).
-    pub fn rsa(kid: String, alg: SigningAlgorithm, n: &[u8], e: &[u8]) -> Result<Self, InvalidKey> {
+    pub fn rsa(kid: String, alg: impl Into<JwsAlgorithm>, n: &[u8], e: &[u8]) -> Result<Self, InvalidKey> {
+        let alg = alg.into();
         let scheme = match alg {
-            SigningAlgorithm::RS256 => &RSA_PKCS1_2048_8192_SHA256,
-            SigningAlgorithm::PS256 => &RSA_PSS_2048_8192_SHA256,
+            JwsAlgorithm::RS256 => &RSA_PKCS1_2048_8192_SHA256,
+            JwsAlgorithm::RS384 => &RSA_PKCS1_2048_8192_SHA384,
+            JwsAlgorithm::RS512 => &RSA_PKCS1_2048_8192_SHA512,
+            JwsAlgorithm::PS256 => &RSA_PSS_2048_8192_SHA256,
+            JwsAlgorithm::PS384 => &RSA_PSS_2048_8192_SHA384,
+            JwsAlgorithm::PS512 => &RSA_PSS_2048_8192_SHA512,
             _ => return Err(InvalidKey),
         };
         let e = strip_zeros(e);
         let exponent_is_sound = e.len() <= 5 && e.last().is_some_and(|last| last & 1 == 1) && e != [1];
         let n = strip_zeros(n);
-        if !exponent_is_sound || n.len() < 256 || (n.len() == 256 && n[0] < 0x80) {
+        let is_short = n.len() < 256 || (n.len() == 256 && n[0] < 0x80);
+        if !exponent_is_sound || is_short || n.len() > 1024 {
             return Err(InvalidKey);
         }
         let key = PublicKeyComponents { n, e }.to_parsed_public_key(scheme).map_err(|_| InvalidKey)?;
@@ -58,23 +67,34 @@ impl VerificationKey {
     ///
     /// # Errors
     /// [`InvalidKey`] when the point is not on the curve or of small order.
-    pub fn elliptic(kid: String, alg: SigningAlgorithm, point: &[u8]) -> Result<Self, InvalidKey> {
+    pub fn elliptic(kid: String, alg: impl Into<JwsAlgorithm>, point: &[u8]) -> Result<Self, InvalidKey> {
+        let alg = alg.into();
         let scheme: &'static dyn VerificationAlgorithm = match alg {
-            SigningAlgorithm::ES256 => &ECDSA_P256_SHA256_FIXED,
-            SigningAlgorithm::ES384 => &ECDSA_P384_SHA384_FIXED,
-            SigningAlgorithm::EdDSA => &ED25519,
+            JwsAlgorithm::ES256 => &ECDSA_P256_SHA256_FIXED,
+            JwsAlgorithm::ES384 => &ECDSA_P384_SHA384_FIXED,
+            JwsAlgorithm::EdDSA => &ED25519,
             _ => return Err(InvalidKey),
         };
-        if alg == SigningAlgorithm::EdDSA && is_small_order(point) {
+        if alg == JwsAlgorithm::EdDSA && is_small_order(point) {
             return Err(InvalidKey);
         }
         let key = ParsedPublicKey::new(scheme, point).map_err(|_| InvalidKey)?;
         Ok(Self { kid, alg, verifier: Box::new(PublicKeyVerifier { alg, key }) })
     }
 
-    /// A shared key for HS256.
-    pub(super) fn hmac(kid: String, key: hmac::Key) -> Self {
-        Self { kid, alg: SigningAlgorithm::HS256, verifier: Box::new(HmacVerifier(key)) }
+    /// A shared key for HMAC: what `client_secret_jwt` is verified with (OpenID Connect Core §9).
+    ///
+    /// # Errors
+    /// [`InvalidKey`] when the key is shorter than the hash: 32 bytes for HS256, 48 for HS384, 64 for HS512
+    /// (RFC 7518 §3.2: "MUST").
+    pub fn hmac(kid: String, alg: impl Into<JwsAlgorithm>, key: &[u8]) -> Result<Self, InvalidKey> {
+        let alg = alg.into();
+        Ok(Self::of_hmac(kid, alg, hmac_key(alg, key)?))
+    }
+
+    /// A shared key whose length was checked.
+    pub(super) fn of_hmac(kid: String, alg: JwsAlgorithm, key: hmac::Key) -> Self {
+        Self { kid, alg, verifier: Box::new(HmacVerifier { alg, key }) }
     }
 
     /// The identifier a token's `kid` header must name.
@@ -83,7 +103,7 @@ impl VerificationKey {
     }
 
     /// The only algorithm this key is for.
-    pub fn alg(&self) -> SigningAlgorithm {
+    pub fn alg(&self) -> JwsAlgorithm {
         self.alg
     }
 
@@ -105,9 +125,9 @@ impl fmt::Debug for VerificationKey {
     }
 }
 
-/// RSA, ECDSA and Ed25519 over a key that was parsed once.
+/// RSA, ECDSA and Ed25519.
 struct PublicKeyVerifier {
-    alg: SigningAlgorithm,
+    alg: JwsAlgorithm,
     key: ParsedPublicKey,
 }
 
@@ -123,22 +143,37 @@ impl JwtVerifier for PublicKeyVerifier {
     }
 }
 
-/// HS256 over a key schedule that was computed once; the comparison takes constant time.
-struct HmacVerifier(hmac::Key);
+/// HMAC; the comparison takes constant time.
+struct HmacVerifier {
+    alg: JwsAlgorithm,
+    key: hmac::Key,
+}
 
 impl Verifier<Vec<u8>> for HmacVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
-        hmac::verify(&self.0, message, signature).map_err(|_| signature::Error::new())
+        hmac::verify(&self.key, message, signature).map_err(|_| signature::Error::new())
     }
 }
 
 impl JwtVerifier for HmacVerifier {
     fn algorithm(&self) -> jsonwebtoken::Algorithm {
-        jsonwebtoken::Algorithm::HS256
+        self.alg.into()
     }
 }
 
-fn strip_zeros(bytes: &[u8]) -> &[u8] {
+/// The key schedule of an HMAC algorithm, for a key that is long enough.
+pub(super) fn hmac_key(alg: JwsAlgorithm, key: &[u8]) -> Result<hmac::Key, InvalidKey> {
+    let (scheme, shortest) = match alg {
+        JwsAlgorithm::HS256 => (hmac::HMAC_SHA256, 32),
+        JwsAlgorithm::HS384 => (hmac::HMAC_SHA384, 48),
+        JwsAlgorithm::HS512 => (hmac::HMAC_SHA512, 64),
+        _ => return Err(InvalidKey),
+    };
+    if key.len() < shortest { Err(InvalidKey) } else { Ok(hmac::Key::new(scheme, key)) }
+}
+
+/// The number without leading zeros.
+pub(super) fn strip_zeros(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     &bytes[zeros..]
 }
@@ -162,7 +197,7 @@ mod tests {
 
     use super::*;
 
-    fn key(alg: SigningAlgorithm, point: &[u8]) -> Result<VerificationKey, InvalidKey> {
+    fn key(alg: JwsAlgorithm, point: &[u8]) -> Result<VerificationKey, InvalidKey> {
         VerificationKey::elliptic("k".to_owned(), alg, point)
     }
 
@@ -172,14 +207,28 @@ mod tests {
         let rsa = |bits: usize, e: &[u8]| {
             let mut n = vec![0xFF; bits / 8];
             n[0] = 0x80;
-            VerificationKey::rsa("k".to_owned(), SigningAlgorithm::RS256, &n, e)
+            VerificationKey::rsa("k".to_owned(), JwsAlgorithm::RS256, &n, e)
         };
         assert!(rsa(2048, &[1, 0, 1]).is_ok());
         assert!(rsa(2040, &[1, 0, 1]).is_err());
         assert!(rsa(1024, &[1, 0, 1]).is_err());
+        assert!(rsa(8200, &[1, 0, 1]).is_err());
         assert!(rsa(2048, &[1]).is_err());
         assert!(rsa(2048, &[2]).is_err());
         assert!(rsa(2048, &[]).is_err());
+    }
+
+    // CHK-77
+    #[test]
+    fn short_secrets_are_refused() {
+        for (alg, shortest) in
+            [(JwsAlgorithm::HS256, 32), (JwsAlgorithm::HS384, 48), (JwsAlgorithm::HS512, 64)]
+        {
+            let key = |length| VerificationKey::hmac("k".to_owned(), alg, &vec![b'k'; length]);
+            assert!(key(shortest).is_ok(), "{alg}");
+            assert!(key(shortest - 1).is_err(), "{alg}");
+        }
+        assert!(VerificationKey::hmac("k".to_owned(), JwsAlgorithm::ES256, &[b'k'; 64]).is_err());
     }
 
     // CHK-78, V-12
@@ -187,11 +236,11 @@ mod tests {
     fn points_off_the_curve_or_of_another_curve_are_refused() {
         let pair = EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let mut point = pair.public_key().as_ref().to_vec();
-        assert!(key(SigningAlgorithm::ES256, &point).is_ok());
-        assert!(key(SigningAlgorithm::ES384, &point).is_err());
+        assert!(key(JwsAlgorithm::ES256, &point).is_ok());
+        assert!(key(JwsAlgorithm::ES384, &point).is_err());
         point[64] ^= 1;
-        assert!(key(SigningAlgorithm::ES256, &point).is_err());
-        assert!(key(SigningAlgorithm::ES256, &[0]).is_err());
+        assert!(key(JwsAlgorithm::ES256, &point).is_err());
+        assert!(key(JwsAlgorithm::ES256, &[0]).is_err());
     }
 
     // CHK-78
@@ -202,18 +251,18 @@ mod tests {
         let mut minus_one = [0xFF; 32];
         minus_one[0] = 0xEC;
         for point in [[0; 32], one, minus_one] {
-            assert!(key(SigningAlgorithm::EdDSA, &point).is_err(), "{point:?}");
+            assert!(key(JwsAlgorithm::EdDSA, &point).is_err(), "{point:?}");
         }
         let mut base_point = [0x66; 32];
         base_point[0] = 0x58;
-        assert!(key(SigningAlgorithm::EdDSA, &base_point).is_ok());
+        assert!(key(JwsAlgorithm::EdDSA, &base_point).is_ok());
     }
 
     // V-12, CHK-80
     #[test]
     fn degenerate_ecdsa_signatures_are_refused() {
         let pair = EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let key = key(SigningAlgorithm::ES256, pair.public_key().as_ref()).unwrap();
+        let key = key(JwsAlgorithm::ES256, pair.public_key().as_ref()).unwrap();
         let n = b"\xff\xff\xff\xff\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xbc\xe6\xfa\xad\xa7\x17\x9e\x84\xf3\xb9\xca\xc2\xfc\x63\x25\x51";
         for signature in [vec![0; 64], [*n, *n].concat(), vec![1; 63], vec![1; 65], vec![]] {
             assert_eq!(key.verify(b"message", &signature), Err(WrongSignature));

@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
     client::{Client, ClientId},
+    confirmation::Confirmation,
     error::TokenRefusal,
     issuer::Issuer,
     resource::Audience,
@@ -76,6 +77,8 @@ pub struct AccessTokenClaims<'a> {
     pub expires_at: Timestamp,
     /// `jti`; a token that is only explained has none
     pub token_id: Option<&'a str>,
+    /// `cnf`
+    pub confirmation: Option<&'a Confirmation>,
 }
 
 impl Serialize for AccessTokenClaims<'_> {
@@ -99,6 +102,9 @@ impl Serialize for AccessTokenClaims<'_> {
         if !self.scope.is_empty() {
             map.serialize_entry("scope", self.scope)?;
             map.serialize_entry("scp", &Tokens(self.scope))?;
+        }
+        if let Some(confirmation) = self.confirmation {
+            map.serialize_entry("cnf", confirmation)?;
         }
         for (name, value) in &self.client.claims {
             map.serialize_entry(name, value)?;
@@ -141,6 +147,8 @@ pub struct AccessToken {
     pub not_before: Timestamp,
     /// `kid` of the header: the key that signed it
     pub kid: String,
+    /// `cnf`: what the token is bound to
+    pub confirmation: Option<Confirmation>,
     /// All claims, byte for byte as they were signed: one JSON object.
     pub claims_json: Vec<u8>,
 }
@@ -183,10 +191,8 @@ impl AccessToken {
 
     fn read(payload: Vec<u8>, kid: &str) -> Result<Self, InvalidJson> {
         let claims = Members::parse(&payload)?;
-        // A token that is bound to a key is worth nothing without the proof, which nobody here can check yet (RFC 7800).
-        if claims.get("cnf").is_some() {
-            return Err(InvalidJson::Member("cnf"));
-        }
+        let confirmation =
+            claims.optional::<Members<'_>>("cnf")?.map(|cnf| Confirmation::read(&cnf)).transpose()?;
         let instant = |name| claims.required::<u64>(name).map(Timestamp::from_seconds);
         let scope = claims.optional::<String>("scope")?;
         let client_id: String = claims.required("client_id")?;
@@ -205,6 +211,7 @@ impl AccessToken {
             issued_at: instant("iat")?,
             not_before: instant("nbf")?,
             kid: kid.to_owned(),
+            confirmation,
             claims_json: payload,
         })
     }

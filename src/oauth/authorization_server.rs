@@ -6,13 +6,15 @@ use super::{
     Issuer,
     access_token::AccessToken,
     client::{
-        Client, ClientDirectory, authenticate::Authenticator, secret::SecretVerifier, uses::SecretUses,
+        AuthenticatedClient, Client, ClientAuthentication, ClientDirectory, authenticate::Authenticator,
+        secret::SecretVerifier, uses::SecretUses,
     },
     error::{Error, TokenRefusal},
     freshness::Freshness,
     keys::Keys,
     metadata::Metadata,
     revocations::Revocations,
+    sender::Sender,
     store::RevocationStore,
     throttle::{FailureThrottle, Rate},
 };
@@ -123,6 +125,16 @@ impl AuthorizationServer {
     /// Whether there is a key for this algorithm.
     pub fn can_sign(&self, alg: SigningAlgorithm) -> bool {
         self.keys.is_configured(alg) || self.keys.current().signing_key(alg).is_some()
+    }
+
+    /// Verifies the claim of a sender to be a client.
+    pub(super) async fn authenticate(
+        &self,
+        claim: &ClientAuthentication,
+        sender: &Sender,
+        now: Timestamp,
+    ) -> Result<AuthenticatedClient, Error> {
+        self.authenticator.authenticate(claim, sender, now).await
     }
 
     /// Verifies an access token as far as it says itself whether it is acceptable.

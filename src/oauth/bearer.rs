@@ -7,9 +7,10 @@ use super::{
     access_token::AccessToken,
     authorization_server::AuthorizationServer,
     client::ClientId,
+    confirmation::PresentedToken,
     error::{Error, TokenRefusal},
+    sender::Sender,
 };
-use crate::secret::Secret;
 
 /// What the scopes of this server's own operations begin with.
 pub const RESERVED_PREFIX: &str = "mintage:";
@@ -66,13 +67,15 @@ impl AuthorizationServer {
     /// [`Error::TemporarilyUnavailable`] when this replica does not know enough.
     pub async fn authorise(
         &self,
-        token: Option<&Secret<String>>,
+        presented: Option<&PresentedToken>,
+        sender: &Sender,
         demand: Demand,
     ) -> Result<Authorised, Error> {
-        let token = token.ok_or(Error::MissingToken)?;
+        let presented = presented.ok_or(Error::MissingToken)?;
         let now = self.clock.now();
-        let token = self.read_access_token(token.expose(), now).map_err(Error::InvalidToken)?;
+        let token = self.read_access_token(presented.token.expose(), now).map_err(Error::InvalidToken)?;
         let registered = self.confirm(&token, now).await?;
+        self.check_possession(&token, presented, sender, now).await?;
         let AccessToken { audiences, scope, client_id, .. } = token;
         if !audiences.iter().any(|audience| audience == self.issuer().as_str()) {
             return Err(Error::InvalidToken(TokenRefusal::Claims));

@@ -73,6 +73,9 @@ pub enum TokenRefusal {
     Client,
     /// It, all tokens of its client, or its key was revoked.
     Revoked,
+    /// It is bound to a key or certificate that the sender did not prove to possess, or was presented with another scheme
+    /// than its own.
+    Possession,
 }
 
 impl Error {

@@ -83,6 +83,7 @@ impl AuthorizationServer {
             issued_at,
             expires_at: issued_at + terms.lifetime,
             token_id: None,
+            confirmation: None,
         };
         let claims_json =
             serde_json::to_vec(&claims).map_err(|error| Error::ServerError(error.to_string()))?;

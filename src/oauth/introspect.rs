@@ -1,12 +1,14 @@
 //! Token introspection (RFC 7662): is this token active, and what does it say?
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use super::{
     access_token::AccessToken,
     authorization_server::AuthorizationServer,
     client::{AuthenticatedClient, ClientAuthentication, IntrospectPermission},
+    confirmation::Confirmation,
     error::Error,
+    sender::Sender,
 };
 use crate::{clock::Timestamp, secret::Secret};
 
@@ -21,8 +23,8 @@ const CACHE_TTL: Duration = Duration::from_secs(30);
 pub struct Caller {
     /// Who claims to ask (RFC 7662 §2.1).
     pub authentication: ClientAuthentication,
-    /// The address the request came from.
-    pub source: IpAddr,
+    /// Who sent the request.
+    pub sender: Sender,
 }
 
 /// A question about one token. `token_type_hint` has no place here: there is one kind of token, and a hint never
@@ -77,7 +79,7 @@ impl AuthorizationServer {
     /// when a token looks good and this replica's knowledge of revocations is too old to say so.
     pub async fn introspect(&self, caller: &Caller, question: &Question) -> Result<Introspection, Error> {
         let now = self.clock.now();
-        let client = self.authenticator.authenticate(&caller.authentication, caller.source, now).await?;
+        let client = self.authenticate(&caller.authentication, &caller.sender, now).await?;
         let token = self.read_token(question, now)?;
         self.answer(&client, question, token, now).await
     }
@@ -93,7 +95,7 @@ impl AuthorizationServer {
         questions: &[Question],
     ) -> Result<Vec<Introspection>, Error> {
         let now = self.clock.now();
-        let client = self.authenticator.authenticate(&caller.authentication, caller.source, now).await?;
+        let client = self.authenticate(&caller.authentication, &caller.sender, now).await?;
         if questions.is_empty() || questions.len() > MAX_BATCH {
             return Err(Error::invalid_request(format!("a batch holds 1 to {MAX_BATCH} requests")));
         }
@@ -134,7 +136,8 @@ impl AuthorizationServer {
             return Ok(Introspection::Inactive);
         }
         let cache_ttl = CACHE_TTL.min(token.expires_at.since(now));
-        Ok(Introspection::Active(Box::new(ActiveToken { token, token_type: "Bearer", cache_ttl })))
+        let token_type = Confirmation::token_type(token.confirmation.as_ref());
+        Ok(Introspection::Active(Box::new(ActiveToken { token, token_type, cache_ttl })))
     }
 }
 

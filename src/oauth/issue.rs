@@ -2,7 +2,7 @@
 //!
 //! Nothing is written anywhere when a token is issued: the signature is the record.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
@@ -10,10 +10,12 @@ use super::{
     access_token::AccessTokenClaims,
     authorization_server::AuthorizationServer,
     client::{Client, ClientAuthentication},
+    confirmation::Confirmation,
     error::{Description, Error},
     grant::{GrantType, client_credentials},
     resource::{self, Audience},
     scope::{RequestedScope, Scope},
+    sender::Sender,
 };
 use crate::{
     clock::Timestamp,
@@ -30,8 +32,8 @@ pub const ACCESS_TOKEN_TYPE_URI: &str = "urn:ietf:params:oauth:token-type:access
 pub struct TokenRequest {
     /// Who claims to ask.
     pub authentication: ClientAuthentication,
-    /// The address the request came from.
-    pub source: IpAddr,
+    /// Who sent the request.
+    pub sender: Sender,
     /// `grant_type`
     pub grant_type: Option<String>,
     /// `scope`
@@ -86,7 +88,7 @@ impl AuthorizationServer {
 
         // 1. Authenticate (RFC 6749 §3.2.1).
         let now = self.clock.now();
-        let client = self.authenticator.authenticate(&request.authentication, request.source, now).await?;
+        let client = self.authenticate(&request.authentication, &request.sender, now).await?;
 
         // 2. Authorise: the grant, the scope, the audience. 3. Decide the lifetime.
         let wish = Wish {
@@ -97,11 +99,14 @@ impl AuthorizationServer {
             lifetime: request.lifetime,
         };
         let Terms { scope, audiences, lifetime, alg } = self.decide(&client, &wish).terms()?;
+
+        // 4. Bind (RFC 8705 §3, RFC 9449 §5).
+        let confirmation = self.bind(&client, &request.sender, now).await?;
         let token_id = base64url(random::bytes::<16>(&*self.random)?);
         let issued_at = Timestamp::from_seconds(now.seconds());
         let expires_at = issued_at + lifetime;
 
-        // 4. Sign (RFC 9068 §2).
+        // 5. Sign (RFC 9068 §2).
         let claims = AccessTokenClaims {
             issuer: self.issuer(),
             client: &client,
@@ -110,13 +115,14 @@ impl AuthorizationServer {
             issued_at,
             expires_at,
             token_id: Some(&token_id),
+            confirmation: confirmation.as_ref(),
         };
         let access_token = self.sign(alg, &claims)?;
 
-        // 5. Answer (RFC 6749 §5.1).
+        // 6. Answer (RFC 6749 §5.1).
         Ok(TokenResponse {
             access_token: Secret::new(access_token),
-            token_type: "Bearer",
+            token_type: Confirmation::token_type(confirmation.as_ref()),
             expires_in: lifetime.as_secs(),
             scope,
             token_id,

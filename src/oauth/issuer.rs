@@ -45,6 +45,11 @@ impl Issuer {
         self.0[after_scheme..].find('/').map_or("", |at| &self.0[after_scheme + at..])
     }
 
+    /// Scheme and authority, without the path.
+    pub fn origin(&self) -> &str {
+        &self.0[..self.0.len() - self.path().len()]
+    }
+
     /// The URL of an endpoint of this server.
     pub fn endpoint(&self, path: &str) -> String {
         format!("{}{path}", self.0)

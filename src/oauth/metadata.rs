@@ -36,7 +36,11 @@ pub struct Metadata {
 impl Metadata {
     /// The document of a server with this issuer and these keys, where clients may register themselves or not.
     pub fn new(issuer: &Issuer, keys: &KeyRing, registration: bool) -> Self {
-        let methods: Vec<_> = TokenEndpointAuthMethod::USABLE.iter().map(|method| method.as_str()).collect();
+        let methods: Vec<_> =
+            [TokenEndpointAuthMethod::ClientSecretBasic, TokenEndpointAuthMethod::ClientSecretPost]
+                .iter()
+                .map(|method| method.as_str())
+                .collect();
         let published = keys.algorithms().into_iter().filter(|alg| !alg.is_symmetric());
         Self {
             issuer: issuer.as_str().to_owned(),

@@ -5,12 +5,14 @@
 //! - [`explain`]: what [`issue`] would decide
 //! - [`bearer`]: an access token as the right to call this server
 //! - [`client`]: who may ask, and the proof of it
+//! - [`sender`], [`confirmation`]: who sends a request, and what its token is bound to
 //! - [`grant`]: why a token may be issued
 //! - [`access_token`]: what a token says
 //! - [`scope`], [`resource`], [`issuer`]: parsed types for the words of a request
 //! - [`keys`]: the keys that sign and verify now
 //! - [`store`]: what must be kept, as traits
 //! - [`replica`]: this process as one of several on a store; [`revocations`] and [`freshness`] are what it knows
+//! - [`replay`]: what may be used once is used once
 //! - [`throttle`]: failed attempts are limited
 //! - [`error`]: every way a request can fail
 
@@ -18,6 +20,7 @@ pub mod access_token;
 pub mod authorization_server;
 pub mod bearer;
 pub mod client;
+pub mod confirmation;
 pub mod error;
 pub mod explain;
 pub mod freshness;
@@ -27,11 +30,13 @@ pub mod issue;
 pub mod issuer;
 pub mod keys;
 pub mod metadata;
+pub mod replay;
 pub mod replica;
 pub mod resource;
 pub mod revocations;
 pub mod revoke;
 pub mod scope;
+pub mod sender;
 pub mod store;
 pub mod throttle;
 pub mod userinfo;

@@ -46,7 +46,7 @@ impl AuthorizationServer {
         let now = self.clock.now();
 
         // 1. Authenticate (RFC 7009 §2.1).
-        let client = self.authenticator.authenticate(&caller.authentication, caller.source, now).await?;
+        let client = self.authenticate(&caller.authentication, &caller.sender, now).await?;
 
         // 2. Read the token. Whether it was revoked already does not matter, nor does `nbf`: it must not become valid.
         let token = token.ok_or_else(|| Error::invalid_request("token is missing"))?;

@@ -9,7 +9,9 @@ use super::{
     access_token::is_registered_claim,
     authorization_server::AuthorizationServer,
     client::ClientId,
+    confirmation::{PresentedToken, Scheme},
     error::{Error, TokenRefusal},
+    sender::Sender,
 };
 use crate::{jose::json::Members, secret::Secret};
 
@@ -50,11 +52,16 @@ impl AuthorizationServer {
     ///
     /// # Errors
     /// [`Error::MissingToken`], [`Error::InvalidToken`], [`Error::TemporarilyUnavailable`].
-    pub async fn userinfo(&self, access_token: Option<&Secret<String>>) -> Result<UserInfo, Error> {
-        let access_token = access_token.ok_or(Error::MissingToken)?;
+    pub async fn userinfo(
+        &self,
+        presented: Option<&PresentedToken>,
+        sender: &Sender,
+    ) -> Result<UserInfo, Error> {
+        let presented = presented.ok_or(Error::MissingToken)?;
         let now = self.clock.now();
-        let token = self.read_access_token(access_token.expose(), now).map_err(Error::InvalidToken)?;
+        let token = self.read_access_token(presented.token.expose(), now).map_err(Error::InvalidToken)?;
         self.confirm(&token, now).await?;
+        self.check_possession(&token, presented, sender, now).await?;
         let claims =
             Members::parse(&token.claims_json).map_err(|_| Error::InvalidToken(TokenRefusal::Claims))?;
         let claims = claims
@@ -67,18 +74,24 @@ impl AuthorizationServer {
 }
 
 /// Finds the access token of a request: in one `Authorization` header or metadata value of the Bearer scheme (RFC 6750
-/// §2.1), or in one parameter (§2.2). Credentials of another scheme count as no token.
+/// §2.1) or the DPoP scheme (RFC 9449 §7.1), or in one parameter (RFC 6750 §2.2), which is the Bearer scheme. Credentials of
+/// another scheme count as no token.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] for more than one (RFC 6750 §2).
 pub fn presented_token(
     authorization: &[Secret<String>],
     parameter: Option<Secret<String>>,
-) -> Result<Option<Secret<String>>, Error> {
+) -> Result<Option<PresentedToken>, Error> {
     match (authorization, parameter) {
-        ([], parameter) => Ok(parameter),
+        ([], parameter) => Ok(parameter.map(|token| PresentedToken { scheme: Scheme::Bearer, token })),
         ([header], None) => Ok(header.expose().split_once(' ').and_then(|(scheme, token)| {
-            scheme.eq_ignore_ascii_case("Bearer").then(|| Secret::from(token.trim_start_matches(' ')))
+            let scheme = match scheme {
+                name if name.eq_ignore_ascii_case("Bearer") => Scheme::Bearer,
+                name if name.eq_ignore_ascii_case("DPoP") => Scheme::Dpop,
+                _ => return None,
+            };
+            Some(PresentedToken { scheme, token: Secret::from(token.trim_start_matches(' ')) })
         })),
         _ => Err(Error::invalid_request("only one access token may be sent in a request")),
     }
@@ -93,9 +106,11 @@ mod tests {
     fn one_token_per_request() {
         let bearer = || Secret::from("Bearer abc");
         assert_eq!(presented_token(&[], None), Ok(None));
-        assert_eq!(presented_token(&[], Some("abc".into())), Ok(Some("abc".into())));
-        assert_eq!(presented_token(&[bearer()], None), Ok(Some("abc".into())));
-        assert_eq!(presented_token(&["bearer  abc".into()], None), Ok(Some("abc".into())));
+        let presented = |scheme| Ok(Some(PresentedToken { scheme, token: "abc".into() }));
+        assert_eq!(presented_token(&[], Some("abc".into())), presented(Scheme::Bearer));
+        assert_eq!(presented_token(&[bearer()], None), presented(Scheme::Bearer));
+        assert_eq!(presented_token(&["bearer  abc".into()], None), presented(Scheme::Bearer));
+        assert_eq!(presented_token(&["DPoP abc".into()], None), presented(Scheme::Dpop));
         assert_eq!(presented_token(&["Basic abc".into()], None), Ok(None));
         assert!(presented_token(&[bearer(), bearer()], None).is_err());
         assert!(presented_token(&[bearer()], Some("abc".into())).is_err());

@@ -30,7 +30,7 @@ impl AuthorizationServer {
     /// Those of client authentication; [`Error::UnauthorizedClient`] for a client that may not introspect every token.
     pub async fn admit_to_revocations(&self, caller: &Caller) -> Result<(), Error> {
         let now = self.clock.now();
-        let client = self.authenticator.authenticate(&caller.authentication, caller.source, now).await?;
+        let client = self.authenticate(&caller.authentication, &caller.sender, now).await?;
         if client.introspect == IntrospectPermission::Any {
             Ok(())
         } else {

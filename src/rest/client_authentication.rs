@@ -22,14 +22,20 @@ pub(super) fn read(
         authorization: authorization(headers),
         client_id: form.take("client_id"),
         client_secret: form.take_secret("client_secret"),
-        client_assertion: form.take("client_assertion").is_some()
-            | form.take("client_assertion_type").is_some(),
+        client_assertion: form.take_secret("client_assertion"),
+        client_assertion_type: form.take("client_assertion_type"),
+        certificate: facts.has_certificate(),
     })?;
     facts.record.set_client_id(authentication.client_id().as_str());
     Ok(authentication)
 }
 
 /// The caller of an operation about tokens.
-pub(super) fn caller(headers: &HeaderMap, form: &mut Form, facts: &Facts) -> Result<Caller, Error> {
-    Ok(Caller { authentication: read(headers, form, facts)?, source: facts.source })
+pub(super) fn caller(
+    headers: &HeaderMap,
+    form: &mut Form,
+    facts: &Facts,
+    path: &'static str,
+) -> Result<Caller, Error> {
+    Ok(Caller { authentication: read(headers, form, facts)?, sender: facts.sender(headers, path) })
 }

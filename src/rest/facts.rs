@@ -4,15 +4,24 @@ use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, header::AUTHORIZATION, request::Parts},
+    http::{HeaderMap, Method, header::AUTHORIZATION, request::Parts},
 };
 
-use crate::{peer::Peer, secret::Secret, telemetry::RequestRecord};
+use crate::{
+    oauth::sender::{Endpoint, Sender},
+    peer::{CertificateChain, Peer},
+    secret::Secret,
+    telemetry::RequestRecord,
+};
 
 /// Facts about a request that no client can choose.
 pub(super) struct Facts {
     /// The address the request came from. A request that no listener vouches for has none.
-    pub(super) source: IpAddr,
+    source: IpAddr,
+    /// The client's certificate.
+    certificate: Option<Arc<CertificateChain>>,
+    /// `GET`, or `POST`.
+    http_method: &'static str,
     /// What the log line and the metrics will say.
     pub(super) record: Arc<RequestRecord>,
 }
@@ -21,17 +30,38 @@ impl<S: Send + Sync> FromRequestParts<S> for Facts {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let source = parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), Peer::source);
+        let peer = parts.extensions.get::<Peer>();
+        let source = peer.map_or(IpAddr::from([0, 0, 0, 0]), Peer::source);
+        let certificate = peer.and_then(|peer| peer.certificates.clone());
+        let http_method = if parts.method == Method::POST { "POST" } else { "GET" };
         let record = parts.extensions.get::<Arc<RequestRecord>>().cloned().unwrap_or_default();
-        Ok(Self { source, record })
+        Ok(Self { source, certificate, http_method, record })
+    }
+}
+
+impl Facts {
+    /// The sender of the request, which came for the endpoint of this path.
+    pub(super) fn sender(&self, headers: &HeaderMap, path: &'static str) -> Sender {
+        Sender {
+            source: self.source,
+            certificate: self.certificate.clone(),
+            dpop_proofs: values(headers, "dpop"),
+            http_method: self.http_method,
+            endpoint: Endpoint::Rest(path),
+        }
+    }
+
+    /// Whether the connection has a client certificate.
+    pub(super) fn has_certificate(&self) -> bool {
+        self.certificate.is_some()
     }
 }
 
 /// Every `Authorization` header. Bytes outside ASCII cannot be credentials and become a text that is none.
 pub(super) fn authorization(headers: &HeaderMap) -> Vec<Secret<String>> {
-    headers
-        .get_all(AUTHORIZATION)
-        .iter()
-        .map(|value| Secret::from(value.to_str().unwrap_or_default()))
-        .collect()
+    values(headers, AUTHORIZATION.as_str())
+}
+
+fn values(headers: &HeaderMap, name: &str) -> Vec<Secret<String>> {
+    headers.get_all(name).iter().map(|value| Secret::from(value.to_str().unwrap_or_default())).collect()
 }

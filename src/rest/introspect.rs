@@ -39,7 +39,7 @@ async fn answer(
     body: Body,
 ) -> Result<Introspection, Refusal> {
     let mut form = Form::read(headers, uri, body, rest.max_body_bytes).await?;
-    let caller = client_authentication::caller(headers, &mut form, facts)?;
+    let caller = client_authentication::caller(headers, &mut form, facts, "/introspect")?;
     let question = Question { token: form.take_secret("token"), ..Question::default() };
     Ok(rest.server.introspect(&caller, &question).await?)
 }

@@ -47,7 +47,10 @@ pub(super) async fn register(
     let result = async {
         refuse_query(&uri)?;
         let token = presented_token(&authorization(&headers), None)?;
-        let registrar = this.server.authorise(token.as_ref(), Demand::Register).await?;
+        let registrar = this
+            .server
+            .authorise(token.as_ref(), &facts.sender(&headers, "/register"), Demand::Register)
+            .await?;
         let metadata: ClientMetadata = this.read(&headers, body).await?;
         Ok(this.clients.register_itself(registrar.client_id(), &metadata).await?)
     };
@@ -198,7 +201,8 @@ impl Registration {
 /// The registration access token of a request (RFC 7592 §2: a bearer token).
 fn management_token(headers: &HeaderMap, uri: &Uri) -> Result<Secret<String>, Refusal> {
     refuse_query(uri)?;
-    presented_token(&authorization(headers), None)?.ok_or_else(|| Error::MissingToken.into())
+    let presented = presented_token(&authorization(headers), None)?;
+    presented.map(|presented| presented.token).ok_or_else(|| Error::MissingToken.into())
 }
 
 /// What is no text is no client's identifier.

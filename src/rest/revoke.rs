@@ -38,6 +38,6 @@ async fn answer(
     body: Body,
 ) -> Result<Revocation, Refusal> {
     let mut form = Form::read(headers, uri, body, rest.max_body_bytes).await?;
-    let caller = client_authentication::caller(headers, &mut form, facts)?;
+    let caller = client_authentication::caller(headers, &mut form, facts, "/revoke")?;
     Ok(rest.server.revoke(&caller, form.take_secret("token").as_ref()).await?)
 }

@@ -51,7 +51,7 @@ async fn issue(
     }
     let request = TokenRequest {
         authentication: client_authentication::read(headers, &mut form, facts)?,
-        source: facts.source,
+        sender: facts.sender(headers, "/token"),
         grant_type,
         scope: form.take("scope").map(RequestedScope::Text),
         resources: form.take_all("resource"),

@@ -25,7 +25,7 @@ pub(super) async fn userinfo(
     body: Body,
 ) -> Response {
     facts.record.set_endpoint("userinfo");
-    match answer(&rest, &method, &headers, &uri, body).await {
+    match answer(&rest, &facts, &method, &headers, &uri, body).await {
         Ok(info) => {
             facts.record.set_client_id(info.client_id.as_str());
             no_store(Json(info).into_response())
@@ -36,6 +36,7 @@ pub(super) async fn userinfo(
 
 async fn answer(
     rest: &Rest,
+    facts: &Facts,
     method: &Method,
     headers: &HeaderMap,
     uri: &Uri,
@@ -49,5 +50,5 @@ async fn answer(
         None
     };
     let token = presented_token(&authorization(headers), parameter)?;
-    Ok(rest.server.userinfo(token.as_ref()).await?)
+    Ok(rest.server.userinfo(token.as_ref(), &facts.sender(headers, "/userinfo")).await?)
 }

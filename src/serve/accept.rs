@@ -9,7 +9,14 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{connection::Connections, edge::Edge, limits::Limits, router::Routes, shutdown::Shutdown};
+use super::{
+    connection::Connections,
+    edge::Edge,
+    limits::Limits,
+    router::Routes,
+    shutdown::Shutdown,
+    tls::{Handshakes, Tls},
+};
 use crate::{
     peer::Peer,
     telemetry::{Metrics, Telemetry},
@@ -21,20 +28,44 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The least time between two log lines about accept errors.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A socket that listens, and what is spoken on it.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    tls: Option<Tls>,
+}
+
+impl Listener {
+    /// Nothing but TLS: whoever speaks anything else is hung up on, without a redirect (CHK-29).
+    pub fn tls(socket: TcpListener, tls: Tls) -> Self {
+        Self { socket, tls: Some(tls) }
+    }
+}
+
+/// A listener without TLS.
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        Self { socket, tls: None }
+    }
+}
+
 /// Serves `routes` on `listener` until `shutdown` drains and every connection is done, for at most
 /// [`Limits::drain`]. Returns how many connections had to be dropped.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     routes: Routes,
     limits: Limits,
     telemetry: Telemetry,
     shutdown: Shutdown,
 ) -> usize {
+    let Listener { socket: listener, tls } = listener.into();
     let drain = limits.drain;
     let metrics = telemetry.metrics().clone();
     let permits = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
     let edge = Edge::new(routes, telemetry, limits.request);
+    let handshakes = tls.map(|tls| Arc::new(Handshakes::new(tls, &limits, metrics.clone())));
     let mut open = Open {
+        handshakes,
         connections: Arc::new(Connections::new(edge, limits, shutdown.clone())),
         metrics: metrics.clone(),
         tasks: JoinSet::new(),
@@ -74,6 +105,7 @@ async fn or_draining<F: Future>(shutdown: &Shutdown, future: F) -> Option<F::Out
 
 /// The connections of a listener.
 struct Open {
+    handshakes: Option<Arc<Handshakes>>,
     connections: Arc<Connections>,
     metrics: Metrics,
     tasks: JoinSet<()>,
@@ -89,11 +121,20 @@ impl Open {
         self.accepted += 1;
         let number = self.accepted;
         let connections = Arc::clone(&self.connections);
+        let handshakes = self.handshakes.clone();
         self.tasks.spawn(async move {
             // Nagle's algorithm would hold back the second small write of a gRPC answer for 40 ms. The option
             // cannot be set on a connection that is already gone, which the first read finds out.
             let _ = stream.set_nodelay(true);
-            connections.drive(stream, Peer { address }, number).await;
+            match handshakes {
+                None => connections.drive(stream, Peer::plain(address), number).await,
+                Some(handshakes) => {
+                    let silence = connections.drained_in_silence();
+                    if let Some((stream, peer)) = handshakes.complete(stream, address, silence).await {
+                        connections.drive(stream, peer, number).await;
+                    }
+                }
+            }
             drop(permit);
         });
     }

@@ -77,7 +77,7 @@ impl Connections {
         };
 
         let _open = self.edge.telemetry().metrics().connection_open(opening.protocol);
-        let service = EdgeService::new(Arc::clone(&self.edge), peer, Arc::clone(&activity));
+        let service = EdgeService::new(Arc::clone(&self.edge), peer.clone(), Arc::clone(&activity));
         let head = (opening.protocol == Protocol::Http1).then_some(self.limits.header);
         let socket = Socket::new(stream, &opening, Arc::clone(&activity), head, self.limits.write_stall);
         let io = TokioIo::new(socket);
@@ -96,7 +96,8 @@ impl Connections {
         }
     }
 
-    async fn drained_in_silence(&self) {
+    /// Waits until the listener drains, and a little longer: for a connection on which nothing was said yet.
+    pub(super) async fn drained_in_silence(&self) {
         self.shutdown.draining().await;
         sleep(SILENT_GRACE).await;
     }

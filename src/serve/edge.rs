@@ -104,7 +104,7 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
         let in_flight = self.activity.begin();
         let edge = Arc::clone(&self.edge);
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(self.peer.clone());
         Box::pin(async move {
             let response = edge.telemetry.observe(request, |request| edge.answer(request, has_length)).await;
             Ok(response.map(|body| TrackedBody::new(body, in_flight)))

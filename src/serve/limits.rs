@@ -20,7 +20,11 @@ pub struct Limits {
     pub max_local_resets: usize,
     /// Streams that the peer opened and reset before we looked at them (CVE-2023-44487). Default 20.
     pub max_pending_accept_resets: usize,
-    /// From accept until the protocol is known. Default 10 s.
+    /// TLS handshakes worked on at once; more wait in the order they came. Default 256.
+    pub max_handshakes: usize,
+    /// From accept until the TLS handshake is complete, the wait for its turn included. Default 10 s.
+    pub handshake: Duration,
+    /// From accept, or from the end of the TLS handshake, until the protocol is known. Default 10 s.
     pub first_byte: Duration,
     /// From the first byte of an HTTP/1 head until its end; waiting for that byte is idleness. Default 10 s.
     pub header: Duration,
@@ -54,6 +58,8 @@ impl Default for Limits {
             max_concurrent_streams: 128,
             max_local_resets: 1024,
             max_pending_accept_resets: 20,
+            max_handshakes: 256,
+            handshake: Duration::from_secs(10),
             first_byte: Duration::from_secs(10),
             header: Duration::from_secs(10),
             request: Duration::from_secs(15),

@@ -1,10 +1,12 @@
-//! One port: HTTP/1.1 (RFC 9112), HTTP/2 by prior knowledge (RFC 9113 §3.3), gRPC and gRPC-Web on one listener.
+//! One port: HTTP/1.1 (RFC 9112), HTTP/2 by prior knowledge (RFC 9113 §3.3) or by ALPN over TLS, gRPC and gRPC-Web on one
+//! listener.
 //!
 //! From the socket inwards:
 //!
 //! - [`accept`]: the loop that takes connections and outlives every error; [`serve`] is the way in
 //! - [`limits`]: every bound and deadline, with its default
 //! - [`shutdown`]: running, draining, forced
+//! - [`tls`]: the handshake before all that, where the listener has a certificate
 //! - `connection`: tells the protocol by its first bytes, then drives one connection to its end
 //! - `socket`, `activity`: what a connection is doing right now, for deadlines that hyper does not have
 //! - `length_field`: what hyper hides of a request that is framed twice
@@ -26,5 +28,11 @@ mod refusal;
 pub mod router;
 pub mod shutdown;
 mod socket;
+pub mod tls;
 
-pub use self::{accept::serve, limits::Limits, router::router, shutdown::Shutdown};
+pub use self::{
+    accept::{Listener, serve},
+    limits::Limits,
+    router::router,
+    shutdown::Shutdown,
+};

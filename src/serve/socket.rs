@@ -35,7 +35,10 @@ pub(super) struct Socket<S> {
     activity: Arc<Activity>,
     head: Option<Head>,
     write_stall: Duration,
+    /// How long writes have been pending.
     stall: Deadline,
+    /// How long a flush has been pending, which happens with TLS: it takes over what the socket has no room for.
+    flush_stall: Deadline,
 }
 
 /// The HTTP/1 head that is being read.
@@ -70,23 +73,29 @@ impl<S> Socket<S> {
             head,
             write_stall,
             stall: Deadline::default(),
+            flush_stall: Deadline::default(),
         }
     }
+}
 
-    /// Passes on the outcome of a write, or an error once writes have been pending for too long.
-    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stall.clear();
-        } else {
-            if !self.stall.is_set() {
-                self.stall.set(Instant::now() + self.write_stall);
-            }
-            if self.stall.poll(cx) {
-                return Poll::Ready(Err(timed_out("the peer does not read")));
-            }
+/// Passes on the outcome of a write, or an error once it has been pending for too long.
+fn watch<T>(
+    stall: &mut Deadline,
+    limit: Duration,
+    cx: &mut Context<'_>,
+    written: Poll<io::Result<T>>,
+) -> Poll<io::Result<T>> {
+    if written.is_ready() {
+        stall.clear();
+    } else {
+        if !stall.is_set() {
+            stall.set(Instant::now() + limit);
         }
-        written
+        if stall.poll(cx) {
+            return Poll::Ready(Err(timed_out("the peer does not read")));
+        }
     }
+    written
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
@@ -131,8 +140,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watch(cx, written)
+        let this = &mut *self;
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        watch(&mut this.stall, this.write_stall, cx, written)
     }
 
     fn poll_write_vectored(
@@ -140,8 +150,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.watch(cx, written)
+        let this = &mut *self;
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        watch(&mut this.stall, this.write_stall, cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -149,14 +160,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        // The flush of a plain socket is always ready and says nothing about pending writes.
-        if flushed.is_pending() { self.watch(cx, flushed) } else { flushed }
+        // Timed apart from writes: the flush of a plain socket is always ready and says nothing about them.
+        let this = &mut *self;
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        watch(&mut this.flush_stall, this.write_stall, cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.watch(cx, shut)
+        let this = &mut *self;
+        let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
+        watch(&mut this.stall, this.write_stall, cx, shut)
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) struct FeedCache(Mutex<Option<(i64, Feed)>>);
 
 impl Store {
     async fn feed(&self) -> Result<Feed, StoreError> {
-        let version = match &self.database {
+        let version = match &*self.database {
             Database::Sqlite(sqlite) => {
                 self.ready().await?;
                 sqlite.data_version().await?

@@ -21,11 +21,18 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    sqlite: include_str!("migrations/sqlite/0001_initial.sql"),
-    postgres: include_str!("migrations/postgres/0001_initial.sql"),
-}];
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        sqlite: include_str!("migrations/sqlite/0001_initial.sql"),
+        postgres: include_str!("migrations/postgres/0001_initial.sql"),
+    },
+    Migration {
+        version: 2,
+        sqlite: include_str!("migrations/sqlite/0002_replays.sql"),
+        postgres: include_str!("migrations/postgres/0002_replays.sql"),
+    },
+];
 
 /// The version of the schema that this program has.
 pub const LATEST: u64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
@@ -62,7 +69,7 @@ impl Store {
     /// # Errors
     /// [`OpenError`].
     pub async fn schema(&self) -> Result<Schema, OpenError> {
-        let exists = match &self.database {
+        let exists = match &*self.database {
             Database::Sqlite(_) => {
                 "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'"
             }
@@ -80,7 +87,7 @@ impl Store {
 
     async fn number(&self, sql: &'static str) -> Result<u64, OpenError> {
         let statement = Statement::new(sql, Vec::new());
-        let rows = match &self.database {
+        let rows = match &*self.database {
             Database::Sqlite(sqlite) => sqlite.read(statement).await,
             Database::Postgres(postgres) => postgres.read(&statement).await,
         };
@@ -93,7 +100,7 @@ impl Store {
             return Ok(());
         }
         let incarnation = new_incarnation(&*self.random).map_err(open_error)?;
-        match &self.database {
+        match &*self.database {
             Database::Sqlite(sqlite) => sqlite
                 .with_writer(move |connection| {
                     // The whole database is the lock.

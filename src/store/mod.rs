@@ -4,7 +4,7 @@
 //! - `value`: statements, transactions and rows, the same for both
 //! - `sqlite`, `postgres` (with `tls` and `hint`): how each runs them
 //! - `migrations`: the tables, and their versions
-//! - `clients`, `keys`, `revocations`, `changes`: one trait each; the SQL exists once
+//! - `clients`, `keys`, `revocations`, `replay`, `changes`: one trait each; the SQL exists once
 //! - `transfer`: backup and import
 //!
 //! A write is a list of steps that both databases run as one transaction. The first step of whatever others must learn of
@@ -18,6 +18,7 @@ mod keys;
 pub mod location;
 mod migrations;
 mod postgres;
+mod replay;
 mod revocations;
 mod sqlite;
 #[cfg(test)]
@@ -92,11 +93,12 @@ impl Default for Options {
 /// A store: all traits of [`crate::oauth::store`], over one database.
 pub struct Store {
     location: Location,
-    database: Database,
+    database: Arc<Database>,
     random: Arc<dyn Random>,
     /// Rung by what this process writes, and by the listener.
     hint: hint::Hint,
-    statements: AtomicU64,
+    statements: Arc<AtomicU64>,
+    claims: replay::Claims,
     /// Set once the tables are there.
     migrated: OnceCell<()>,
     feed: changes::FeedCache,
@@ -135,12 +137,14 @@ impl Store {
             }
             Place::Postgres(config) => Database::Postgres(postgres::Postgres::new(config, &options, &hint)?),
         };
+        let (database, statements) = (Arc::new(database), Arc::<AtomicU64>::default());
         Ok(Arc::new(Self {
             location: location.clone(),
+            claims: replay::Claims::serve(Arc::clone(&database), Arc::clone(&statements)),
             database,
             random: options.random,
             hint,
-            statements: AtomicU64::new(0),
+            statements,
             migrated: OnceCell::new(),
             feed: changes::FeedCache::default(),
         }))
@@ -153,7 +157,13 @@ impl Store {
 
     /// As the traits the core knows.
     pub fn stores(self: &Arc<Self>) -> Stores {
-        Stores { clients: self.clone(), keys: self.clone(), revocations: self.clone(), changes: self.clone() }
+        Stores {
+            clients: self.clone(),
+            keys: self.clone(),
+            revocations: self.clone(),
+            replays: self.clone(),
+            changes: self.clone(),
+        }
     }
 
     /// How many statements were sent to the database.
@@ -174,7 +184,7 @@ impl Store {
         self.ready().await?;
         self.count(1);
         let statement = Statement::new(sql, values);
-        match &self.database {
+        match &*self.database {
             Database::Sqlite(sqlite) => sqlite.read(statement).await,
             Database::Postgres(postgres) => postgres.read(&statement).await,
         }
@@ -184,7 +194,7 @@ impl Store {
     async fn snapshot(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, StoreError> {
         self.ready().await?;
         self.count(statements.len());
-        match &self.database {
+        match &*self.database {
             Database::Sqlite(sqlite) => sqlite.snapshot(statements).await,
             Database::Postgres(postgres) => postgres.snapshot(&statements).await,
         }
@@ -203,7 +213,7 @@ impl Store {
     async fn transaction(&self, steps: Vec<Step>, kind: Kind) -> Result<Outcome, StoreError> {
         self.ready().await?;
         self.count(steps.len());
-        let outcome = match &self.database {
+        let outcome = match &*self.database {
             Database::Sqlite(sqlite) => sqlite.write(steps, kind).await,
             Database::Postgres(postgres) => postgres.write(&steps, kind).await,
         }?;

@@ -121,6 +121,22 @@ impl Postgres {
         .await
     }
 
+    /// One statement in a transaction of its own, without waiting for other writers. A second attempt would find what the
+    /// first has written, so there is none unless the server says that it wrote nothing.
+    pub(super) async fn write_once(&self, statement: &Statement) -> Result<Vec<Row>, StoreError> {
+        self.attempt(DEADLINE, async || {
+            let lease = self.lease().await?;
+            match lease.run(statement, WAIT).await {
+                Ok((rows, _)) => {
+                    lease.give_back();
+                    Ok(rows)
+                }
+                Err(failure) => Err(Failure { again: failure.is_serialization(), ..failure }),
+            }
+        })
+        .await
+    }
+
     /// A transaction.
     pub(super) async fn write(&self, steps: &[Step], kind: Kind) -> Result<Outcome, StoreError> {
         let deadline = if kind == Kind::Import { LONG_DEADLINE } else { DEADLINE };

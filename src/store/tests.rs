@@ -21,7 +21,7 @@ fn client(number: u32) -> ClientRecord {
 }
 
 async fn pragma(store: &Store, sql: &'static str) -> String {
-    let Database::Sqlite(sqlite) = &store.database else { panic!("no SQLite") };
+    let Database::Sqlite(sqlite) = &*store.database else { panic!("no SQLite") };
     let answer = sqlite.with_writer(move |connection| {
         connection.query_row(sql, [], |row| row.get::<_, rusqlite::types::Value>(0))
     });

@@ -38,7 +38,7 @@ impl Store {
     /// # Errors
     /// [`BackupError`].
     pub async fn backup(&self, path: &Path) -> Result<(), BackupError> {
-        let Database::Sqlite(sqlite) = &self.database else { return Err(BackupError::NotSqlite) };
+        let Database::Sqlite(sqlite) = &*self.database else { return Err(BackupError::NotSqlite) };
         self.ready().await?;
         let in_words = |error: String| BackupError::File(format!("{}: {error}", path.display()));
         let text = path.to_str().ok_or_else(|| in_words("the path must be UTF-8".to_owned()))?.to_owned();

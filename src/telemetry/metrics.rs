@@ -30,6 +30,33 @@ pub enum Protocol {
     Http2,
 }
 
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HandshakeOutcome {
+    /// With signatures and a key agreement.
+    Full,
+    /// With a session from before.
+    Resumed,
+    /// With an error of the protocol.
+    Failed,
+    /// The peer left.
+    Abandoned,
+    /// Not in time.
+    Late,
+}
+
+impl HandshakeOutcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Resumed => "resumed",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
+            Self::Late => "late",
+        }
+    }
+}
+
 /// A handle on the metrics of this process; clones share them.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -44,6 +71,22 @@ struct Inner {
     accepted: Counter,
     accept_errors: Counter,
     store: StoreMetrics,
+    tls: TlsMetrics,
+    files: FileMetrics,
+}
+
+/// What is known of TLS on the public port.
+#[derive(Default)]
+struct TlsMetrics {
+    handshakes: Family<OutcomeLabel, Counter>,
+    certificate_expiry: Gauge,
+}
+
+/// What became of files that are read again when they change.
+#[derive(Default)]
+struct FileMetrics {
+    reloads: Family<ReloadLabels, Counter>,
+    stale: Family<FileLabel, Gauge>,
 }
 
 /// What is known of the store, as gauges that are set from time to time.
@@ -101,6 +144,49 @@ struct VersionLabel {
     version: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    file: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FileLabel {
+    file: &'static str,
+}
+
+impl TlsMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("mintage_tls_handshakes", "TLS handshakes ended", self.handshakes.clone());
+        registry.register_with_unit(
+            "mintage_tls_certificate_expiry",
+            "When the server's certificate expires, since the epoch; 0 without TLS",
+            Unit::Seconds,
+            self.certificate_expiry.clone(),
+        );
+    }
+}
+
+impl FileMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "mintage_file_reloads",
+            "Files read again because they changed",
+            self.reloads.clone(),
+        );
+        registry.register(
+            "mintage_file_stale",
+            "1 while a file is not usable and what was read before stays in use",
+            self.stale.clone(),
+        );
+    }
+}
+
 impl StoreMetrics {
     fn register(&self, registry: &mut Registry) {
         registry.register_with_unit(
@@ -146,6 +232,7 @@ impl Metrics {
         let accepted = Counter::default();
         let accept_errors = Counter::default();
         let store = StoreMetrics::default();
+        let (tls, files) = (TlsMetrics::default(), FileMetrics::default());
         let start_time: Gauge = Gauge::default();
         let since_epoch = started.duration_since(UNIX_EPOCH).unwrap_or_default();
         start_time.set(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX));
@@ -163,6 +250,8 @@ impl Metrics {
         registry.register("mintage_connections_accepted", "Connections accepted", accepted.clone());
         registry.register("mintage_accept_errors", "Failures to accept a connection", accept_errors.clone());
         store.register(&mut registry);
+        tls.register(&mut registry);
+        files.register(&mut registry);
         registry.register("mintage_build", "The running version", Info::new(VersionLabel { version }));
         registry.register_with_unit(
             "process_start_time",
@@ -182,6 +271,8 @@ impl Metrics {
             accepted,
             accept_errors,
             store,
+            tls,
+            files,
         }))
     }
 
@@ -215,6 +306,28 @@ impl Metrics {
     /// Counts an access token signed with `alg`.
     pub fn token_issued(&self, alg: &'static str) {
         self.0.issued.get_or_create(&AlgLabel { alg }).inc();
+    }
+
+    /// Counts a TLS handshake that ended.
+    pub fn tls_handshake(&self, outcome: HandshakeOutcome) {
+        self.0.tls.handshakes.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
+    }
+
+    /// Says when the server's certificate expires, in seconds since the epoch.
+    pub fn tls_certificate_expiry(&self, seconds: u64) {
+        self.0.tls.certificate_expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a reading of `file` after it changed. From a failure until the next success it is stale.
+    pub fn file_reloaded(&self, file: &'static str, succeeded: bool) {
+        let outcome = if succeeded { "ok" } else { "failed" };
+        self.0.files.reloads.get_or_create(&ReloadLabels { file, outcome }).inc();
+        self.file_stale(file, !succeeded);
+    }
+
+    /// Says whether what is in use of `file` is older than what is in it.
+    pub fn file_stale(&self, file: &'static str, stale: bool) {
+        self.0.files.stale.get_or_create(&FileLabel { file }).set(stale.into());
     }
 
     /// Counts an accepted connection.
@@ -267,7 +380,7 @@ impl Drop for OpenConnection {
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, Metrics, Protocol, UNIX_EPOCH};
+    use super::{Duration, HandshakeOutcome, Metrics, Protocol, UNIX_EPOCH};
 
     #[test]
     fn every_metric_has_its_published_name() {
@@ -277,8 +390,17 @@ mod tests {
         metrics.connection_accepted();
         metrics.accept_error();
         let open = metrics.connection_open(Protocol::Http2);
+        metrics.tls_handshake(HandshakeOutcome::Resumed);
+        metrics.tls_certificate_expiry(9);
+        metrics.file_reloaded("tls", true);
+        metrics.file_reloaded("tls", false);
         let text = metrics.encode().unwrap();
         for line in [
+            r#"mintage_tls_handshakes_total{outcome="resumed"} 1"#,
+            "mintage_tls_certificate_expiry_seconds 9",
+            r#"mintage_file_reloads_total{file="tls",outcome="ok"} 1"#,
+            r#"mintage_file_reloads_total{file="tls",outcome="failed"} 1"#,
+            r#"mintage_file_stale{file="tls"} 1"#,
             r#"mintage_requests_total{endpoint="token",grant="client_credentials",outcome="ok"} 1"#,
             r#"mintage_request_duration_seconds_bucket{le="0.0001",endpoint="token"} 0"#,
             r#"mintage_request_duration_seconds_bucket{le="0.00025",endpoint="token"} 1"#,

@@ -18,6 +18,6 @@ pub mod trace_context;
 pub use self::{
     layer::Telemetry,
     logging::Format,
-    metrics::{Metrics, Protocol, StoreFigures},
+    metrics::{HandshakeOutcome, Metrics, Protocol, StoreFigures},
     request::RequestRecord,
 };

@@ -9,7 +9,7 @@ use std::{
 const LAYER_0: [&str; 6] = ["clock", "form_encoding", "peer", "random", "readiness", "secret"];
 
 /// What each module may name beside itself and layer 0. A new module gets a line here.
-const MAY_NAME: [(&str, &[&str]); 21] = [
+const MAY_NAME: [(&str, &[&str]); 22] = [
     ("clock", &[]),
     ("form_encoding", &[]),
     ("peer", &[]),
@@ -18,8 +18,9 @@ const MAY_NAME: [(&str, &[&str]); 21] = [
     ("private_file", &[]),
     ("sealing", &[]),
     ("secret", &[]),
+    ("certificates", &[]),
     ("jose", &[]),
-    ("oauth", &["jose", "sealing"]),
+    ("oauth", &["certificates", "jose", "sealing"]),
     ("admin", &["jose", "oauth", "sealing"]),
     ("store", &["jose", "oauth"]),
     ("telemetry", &[]),
@@ -32,6 +33,7 @@ const MAY_NAME: [(&str, &[&str]); 21] = [
         "app",
         &[
             "admin",
+            "certificates",
             "config",
             "grpc",
             "jose",

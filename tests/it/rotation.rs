@@ -152,7 +152,10 @@ impl Verifier {
 
     fn accepts(&self, token: &str, alg: SigningAlgorithm) -> bool {
         let jws = UnverifiedJws::parse(token).unwrap();
-        self.set.find(jws.header().kid.as_deref(), alg).is_some_and(|key| jws.verify(key).is_ok())
+        self.set
+            .find(jws.header().kid.as_deref(), alg.into())
+            .found()
+            .is_some_and(|key| jws.verify(key).is_ok())
     }
 }
 

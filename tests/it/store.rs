@@ -7,6 +7,7 @@ mod hostile;
 mod keys;
 mod migrate;
 mod migrations;
+mod replay;
 mod revocations;
 mod tls;
 mod transfer;

@@ -11,7 +11,9 @@ use std::{
 };
 
 use super::{
-    Client, ClientAuthentication, ClientDirectory, ClientSecret, SecretHash,
+    Client, ClientAuthentication, ClientDirectory, ClientId, ClientSecret, SecretHash,
+    TokenEndpointAuthMethod,
+    credentials::Proof,
     secret::{SecretVerifier, Verdict, is_generated},
     uses::SecretUses,
 };
@@ -19,8 +21,10 @@ use crate::{
     clock::Timestamp,
     oauth::{
         error::{ClientRefusal, Error},
+        sender::Sender,
         throttle::{Attempt, FailureThrottle},
     },
+    secret::Secret,
 };
 
 /// When a caller who found every turn at Argon2id taken should come back.
@@ -59,39 +63,93 @@ impl Authenticator {
         Self { directory, verifier, throttle, uses }
     }
 
-    /// Verifies a claim made from `source`.
+    /// Verifies a claim that a sender makes.
     ///
-    /// An unknown client, a disabled one, one registered for another method and a wrong secret take the same path and
+    /// An unknown client, a disabled one, one registered for another method and a wrong proof take the same path and
     /// end in the same error (V-22, V-25).
     ///
     /// # Errors
     /// [`Error::InvalidClient`]; [`Error::RateLimited`] after too many failures; [`Error::Busy`] when the secret could not
-    /// be checked in time; [`Error::TemporarilyUnavailable`] when the client could not be looked up.
+    /// be checked in time; [`Error::TemporarilyUnavailable`] when the client could not be looked up, or when the store cannot
+    /// say whether an assertion was used before.
     pub async fn authenticate(
         &self,
         claim: &ClientAuthentication,
+        sender: &Sender,
+        now: Timestamp,
+    ) -> Result<AuthenticatedClient, Error> {
+        match &claim.proof {
+            Proof::Secret { secret, method } => {
+                self.by_secret(&claim.client_id, secret, *method, sender.source, now).await
+            }
+            Proof::Assertion { .. } | Proof::Certificate => self.by_key(claim, sender, now).await,
+        }
+    }
+
+    /// By what nobody can guess: an assertion or a certificate. Whoever fails only spends the budget for the store.
+    async fn by_key(
+        &self,
+        claim: &ClientAuthentication,
+        sender: &Sender,
+        now: Timestamp,
+    ) -> Result<AuthenticatedClient, Error> {
+        let attempt = Attempt::begin(self.throttle.as_ref(), sender.source, now);
+        let client = match self.find(&claim.client_id, &attempt).await {
+            Ok(client) => client,
+            Err(error @ Error::RateLimited { .. }) => return Err(error),
+            Err(error) => {
+                attempt.forgive();
+                return Err(error);
+            }
+        };
+        let verified = match (&claim.proof, client) {
+            (Proof::Secret { .. }, _) | (_, None) => {
+                Err(Error::InvalidClient(ClientRefusal::WrongCredentials))
+            }
+            (Proof::Assertion { .. } | Proof::Certificate, Some(_)) => {
+                Err(Error::InvalidClient(ClientRefusal::UnsupportedMethod))
+            }
+        };
+        if !matches!(verified, Err(Error::InvalidClient(_))) {
+            attempt.forgive();
+        }
+        verified
+    }
+
+    /// The client of this identifier, if it is known and enabled.
+    async fn find(&self, client_id: &ClientId, attempt: &Attempt<'_>) -> Result<Option<Arc<Client>>, Error> {
+        if let Some(retry_after) = attempt.exhausted
+            && self.directory.needs_store(client_id.as_str())
+        {
+            return Err(Error::RateLimited { retry_after });
+        }
+        let client = self.directory.find(client_id.as_str()).await?;
+        Ok(client.filter(|client| client.enabled))
+    }
+
+    async fn by_secret(
+        &self,
+        client_id: &ClientId,
+        secret: &Secret<String>,
+        method: TokenEndpointAuthMethod,
         source: IpAddr,
         now: Timestamp,
     ) -> Result<AuthenticatedClient, Error> {
         // A generated secret cannot be guessed: the right one of a client in memory is never held up, and guesses of that
         // form lock nobody out of it.
-        let throttle = self.throttle.as_ref().filter(|_| !is_generated(claim.secret.expose()));
-        if let Some(retry_after) = throttle.and_then(|t| t.blocked(source, &claim.client_id, now)) {
+        let throttle = self.throttle.as_ref().filter(|_| !is_generated(secret.expose()));
+        if let Some(retry_after) = throttle.and_then(|t| t.blocked(source, client_id, now)) {
             return Err(Error::RateLimited { retry_after });
         }
 
         let attempt = Attempt::begin(self.throttle.as_ref(), source, now);
         let exhausted = attempt.exhausted.map(|retry_after| Error::RateLimited { retry_after });
-        if let Some(refusal) =
-            exhausted.clone().filter(|_| self.directory.needs_store(claim.client_id.as_str()))
-        {
-            return Err(refusal);
-        }
-        let client = match self.directory.find(claim.client_id.as_str()).await {
-            Ok(client) => client.filter(|client| client.enabled && client.accepts_method(claim.method)),
+        let client = match self.find(client_id, &attempt).await {
+            Ok(client) => client.filter(|client| accepts_secret(client, method)),
+            Err(error @ Error::RateLimited { .. }) => return Err(error),
             Err(error) => {
                 attempt.forgive();
-                return Err(error.into());
+                return Err(error);
             }
         };
         let secrets: Vec<&ClientSecret> =
@@ -100,9 +158,9 @@ impl Authenticator {
         let charged = AtomicBool::new(false);
         let toll = || {
             charged.store(true, Ordering::Relaxed);
-            throttle.map_or(Ok(()), |throttle| throttle.charge(source, &claim.client_id, now))
+            throttle.map_or(Ok(()), |throttle| throttle.charge(source, client_id, now))
         };
-        let verdict = self.verifier.verify(&hashes, &claim.secret, toll).await;
+        let verdict = self.verifier.verify(&hashes, secret, toll).await;
 
         match (verdict, &client) {
             (Verdict::Right(place), Some(client)) => {
@@ -110,7 +168,7 @@ impl Authenticator {
                     self.uses.note(&client.client_id, secret_id, now);
                 }
                 if let Some(throttle) = throttle.filter(|_| charged.load(Ordering::Relaxed)) {
-                    throttle.refund(source, &claim.client_id);
+                    throttle.refund(source, client_id);
                 }
                 attempt.forgive();
                 Ok(AuthenticatedClient(Arc::clone(client)))
@@ -126,4 +184,9 @@ impl Authenticator {
             }
         }
     }
+}
+
+/// Whether the client may present its secret in this way (CHK-25).
+fn accepts_secret(client: &Client, method: TokenEndpointAuthMethod) -> bool {
+    client.token_endpoint_auth_method.is_none_or(|registered| registered == method)
 }

@@ -1,10 +1,13 @@
 //! Clients (RFC 6749 §2, RFC 7591 §2): what is registered about each, and the proof that a request comes from one.
 //!
+//! - [`method`]: the methods of authentication, and profiles
+//! - [`proof_members`]: what is registered of keys, certificates and other issuers' subjects
 //! - [`registration`]: a client as somebody wrote it down, and the checks
 //! - [`credentials`]: what a request presents, whichever transport carried it
 //! - [`secret`]: secrets, hashed and verified
 //! - [`authenticate`]: presented credentials -> [`AuthenticatedClient`]
 //! - [`directory`]: the clients that are known now
+//! - [`spiffe`]: the names of workloads
 //! - [`document`]: what the store keeps of a client
 //! - [`uses`]: when secrets were last used
 
@@ -12,8 +15,11 @@ pub mod authenticate;
 pub mod credentials;
 pub mod directory;
 pub mod document;
+pub mod method;
+pub mod proof_members;
 pub mod registration;
 pub mod secret;
+pub mod spiffe;
 pub mod uses;
 
 use std::{fmt, str::FromStr, time::Duration};
@@ -23,6 +29,8 @@ use serde_json::value::RawValue;
 pub use authenticate::AuthenticatedClient;
 pub use credentials::{ClientAuthentication, PresentedCredentials};
 pub use directory::ClientDirectory;
+pub use method::{Profile, TokenEndpointAuthMethod};
+pub use proof_members::{CertificateSubject, ClientKeys, FederatedSubject, ProofMembers};
 pub use registration::ClientRegistration;
 pub use secret::{ClientSecret, SecretHash};
 
@@ -54,6 +62,8 @@ pub struct Client {
     pub introspect: IntrospectPermission,
     /// A disabled client gets nothing, and its tokens are inactive.
     pub enabled: bool,
+    /// How it proves who it is without a shared secret, and what its tokens are bound to.
+    pub proof: ProofMembers,
     /// Further claims of its tokens, as they will be signed.
     pub claims: Vec<(String, Box<RawValue>)>,
 }
@@ -70,14 +80,6 @@ impl Client {
             return name == issuer.as_str();
         }
         self.audiences.iter().any(|audience| audience.as_str() == name)
-    }
-
-    /// Whether the client may authenticate by this method (CHK-25).
-    pub fn accepts_method(&self, method: TokenEndpointAuthMethod) -> bool {
-        match self.token_endpoint_auth_method {
-            Some(registered) => registered == method,
-            None => method != TokenEndpointAuthMethod::None,
-        }
     }
 }
 
@@ -123,42 +125,6 @@ impl std::borrow::Borrow<str> for ClientId {
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// How a client proves who it is (RFC 7591 §2, `token_endpoint_auth_method`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenEndpointAuthMethod {
-    /// HTTP Basic, or `authorization` metadata over gRPC (RFC 6749 §2.3.1).
-    ClientSecretBasic,
-    /// Parameters of the body, or a field of the gRPC request (RFC 6749 §2.3.1).
-    ClientSecretPost,
-    /// A public client: it can prove nothing and therefore gets nothing.
-    None,
-}
-
-impl TokenEndpointAuthMethod {
-    /// The methods a client can authenticate with, as metadata advertises them.
-    pub const USABLE: [Self; 2] = [Self::ClientSecretBasic, Self::ClientSecretPost];
-
-    /// The registered name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ClientSecretBasic => "client_secret_basic",
-            Self::ClientSecretPost => "client_secret_post",
-            Self::None => "none",
-        }
-    }
-}
-
-impl FromStr for TokenEndpointAuthMethod {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::ClientSecretBasic, Self::ClientSecretPost, Self::None]
-            .into_iter()
-            .find(|method| method.as_str() == text)
-            .ok_or("it must be client_secret_basic, client_secret_post or none; leave it out to accept the first two")
     }
 }
 

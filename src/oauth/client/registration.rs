@@ -8,7 +8,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Client, ClientId, ClientSecret, IntrospectPermission, SecretHash, TokenEndpointAuthMethod};
+use super::{
+    Client, ClientId, ClientSecret, FederatedSubject, IntrospectPermission, SecretHash,
+    TokenEndpointAuthMethod, proof_members,
+};
 use crate::{
     jose::SigningAlgorithm,
     oauth::{access_token, grant::GrantType, resource::Audience, scope::Scope},
@@ -72,6 +75,45 @@ pub struct ClientRegistration {
     /// `enabled`; left out: true
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// `profile`: strict (the default), compat, smart or fapi2
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// `token_endpoint_auth_signing_alg`: what assertions may be signed with; empty: what the profile allows
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "one_or_many")]
+    pub token_endpoint_auth_signing_alg: Vec<String>,
+    /// `jwks`: the client's public keys, a JSON object (RFC 7517 §5)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<Box<RawValue>>,
+    /// `jwks_uri`: where they are instead
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    /// `tls_client_auth_subject_dn` (RFC 8705 §2.1.2)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_subject_dn: Option<String>,
+    /// `tls_client_auth_san_dns`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_dns: Option<String>,
+    /// `tls_client_auth_san_uri`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_uri: Option<String>,
+    /// `tls_client_auth_san_ip`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_ip: Option<String>,
+    /// `tls_client_auth_san_email`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_email: Option<String>,
+    /// `spiffe_id`: a SPIFFE ID, or a prefix of some that ends in `/*`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spiffe_id: Option<String>,
+    /// `federated`: the subjects of trusted issuers that may act as this client
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub federated: Vec<FederatedSubject>,
+    /// `tls_client_certificate_bound_access_tokens` (RFC 8705 §3.4); left out: false
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_client_certificate_bound_access_tokens: Option<bool>,
+    /// `dpop_bound_access_tokens` (RFC 9449 §5.2); left out: false
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_bound_access_tokens: Option<bool>,
     /// `claims`: further claims of the client's tokens, each a JSON value exactly as it will be signed
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "object")]
     pub claims: Vec<(String, Box<RawValue>)>,
@@ -145,11 +187,11 @@ impl ClientRegistration {
         let mut problems = Problems::default();
 
         let client_id = problems.take("client_id", ClientId::parse(&self.client_id));
-        let token_endpoint_auth_method = self.token_endpoint_auth_method.and_then(|text| {
+        let token_endpoint_auth_method = self.token_endpoint_auth_method.as_deref().and_then(|text| {
             problems.take("token_endpoint_auth_method", text.parse::<TokenEndpointAuthMethod>())
         });
         let secrets = secrets(&mut problems);
-        let grant_types = self.grant_types.map_or_else(
+        let grant_types = self.grant_types.as_ref().map_or_else(
             || vec![GrantType::ClientCredentials],
             |names| {
                 names.iter().filter_map(|name| problems.take("grant_types", known_grant_type(name))).collect()
@@ -157,25 +199,30 @@ impl ClientRegistration {
         );
         let scope = self
             .scope
+            .as_deref()
             .filter(|text| !text.is_empty())
-            .and_then(|text| problems.take("scope", Scope::parse(&text)));
+            .and_then(|text| problems.take("scope", Scope::parse(text)));
         let audiences: Vec<Audience> = self
             .audiences
-            .unwrap_or_default()
             .iter()
+            .flatten()
             .filter_map(|text| problems.take("audiences", Audience::parse(text)))
             .collect();
         let signing_alg = self
             .access_token_signing_alg
+            .as_deref()
             .and_then(|text| problems.take("access_token_signing_alg", text.parse::<SigningAlgorithm>()))
             .unwrap_or(defaults.signing_alg);
         let lifetime = self.access_token_lifetime.unwrap_or(defaults.lifetime);
         problems.take("access_token_lifetime", check_lifetime(lifetime, defaults.max_lifetime));
         let introspect = self
             .introspect
+            .as_deref()
             .and_then(|text| problems.take("introspect", text.parse::<IntrospectPermission>()))
             .unwrap_or_default();
         problems.take("claims", check_claims(&self.claims));
+        let proof = proof_members::check(&self, token_endpoint_auth_method, &mut problems);
+        let needs_secret = needs_secret && self.federated.is_empty();
         problems.take("client_secret", check_method(token_endpoint_auth_method, needs_secret, secrets.len()));
 
         match client_id {
@@ -191,6 +238,7 @@ impl ClientRegistration {
                 access_token_lifetime: lifetime,
                 introspect,
                 enabled: self.enabled.unwrap_or(true),
+                proof,
                 claims: self.claims,
             }),
             _ => Err(problems.0),
@@ -214,6 +262,32 @@ mod seconds {
         deserializer: D,
     ) -> Result<Option<Duration>, D::Error> {
         Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
+    }
+}
+
+/// One text, or a list of them.
+mod one_or_many {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(values: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+        match values {
+            [one] => one.serialize(serializer),
+            many => many.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+        Ok(match OneOrMany::deserialize(deserializer)? {
+            OneOrMany::One(one) => vec![one],
+            OneOrMany::Many(many) => many,
+        })
     }
 }
 
@@ -258,10 +332,14 @@ mod object {
 
 /// Collects problems while the checks go on.
 #[derive(Default)]
-struct Problems(Vec<InvalidMember>);
+pub(super) struct Problems(Vec<InvalidMember>);
 
 impl Problems {
-    fn take<T, E: ToString>(&mut self, member: &'static str, checked: Result<T, E>) -> Option<T> {
+    pub(super) fn report(&mut self, member: &'static str, problem: impl Into<String>) {
+        self.0.push(InvalidMember { member, problem: problem.into() });
+    }
+
+    pub(super) fn take<T, E: ToString>(&mut self, member: &'static str, checked: Result<T, E>) -> Option<T> {
         checked.map_err(|error| self.0.push(InvalidMember { member, problem: error.to_string() })).ok()
     }
 }
@@ -332,14 +410,15 @@ fn check_method(
     method: Option<TokenEndpointAuthMethod>,
     needs_secret: bool,
     secrets: usize,
-) -> Result<(), &'static str> {
+) -> Result<(), String> {
     match (method, secrets) {
-        (Some(TokenEndpointAuthMethod::None), 1..) => {
-            Err("token_endpoint_auth_method \"none\" uses no secret; remove one of the two")
-        }
-        (Some(TokenEndpointAuthMethod::None), 0) => Ok(()),
+        (Some(method), 1..) if !method.uses_secret() => Err(format!(
+            "token_endpoint_auth_method \"{}\" uses no secret; remove one of the two",
+            method.as_str()
+        )),
+        (Some(method), 0) if !method.uses_secret() => Ok(()),
         (_, 0) if needs_secret => {
-            Err("is missing; set client_secret, client_secret_file or client_secret_hash")
+            Err("is missing; set client_secret, client_secret_file or client_secret_hash".to_owned())
         }
         (_, _) => Ok(()),
     }

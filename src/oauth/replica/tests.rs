@@ -13,7 +13,7 @@ use crate::{
         },
         store::{
             ChangeFeed, ClientQuery, ClientRecord, ClientStore, KeyRecord, KeyStore, KeyWrite, NewRevocation,
-            RevocationStore, Revoked, SecretUse, Sequence,
+            ReplayKey, ReplayStore, RevocationStore, Revoked, SecretUse, Sequence,
         },
     },
 };
@@ -205,6 +205,17 @@ impl RevocationStore for Fake {
     }
 }
 
+#[async_trait::async_trait]
+impl ReplayStore for Fake {
+    async fn claim(&self, _: &ReplayKey, _: Timestamp, _: Timestamp) -> Result<bool, StoreError> {
+        unreachable!()
+    }
+
+    async fn purge_replays(&self, _: Timestamp) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+}
+
 struct World {
     store: Arc<Fake>,
     clock: Arc<TestClock>,
@@ -232,6 +243,7 @@ fn world() -> World {
         clients: Arc::<Fake>::clone(&store),
         keys: Arc::<Fake>::clone(&store),
         revocations: Arc::<Fake>::clone(&store),
+        replays: Arc::<Fake>::clone(&store),
         changes: Arc::<Fake>::clone(&store),
     };
     let replica = Replica::new(

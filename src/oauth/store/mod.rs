@@ -4,15 +4,18 @@
 //! - [`clients`]: registrations made at run time
 //! - [`keys`]: signing keys and other sealed values
 //! - [`revocations`]: what was revoked before it expired
+//! - [`replay`]: what may be used once and was used
 //! - [`transfer`]: everything at once, from an archive
 //! - [`changes`]: what happened since, for replicas that keep a copy in memory
 //!
-//! Every write that returned `Ok` is durable and has a [`Sequence`] of its own in the change feed. Writes are serialised
-//! by the store, so that sequences are committed in their order: a reader that has seen `n` never finds a smaller one new.
+//! Every write that returned `Ok` is durable and has a [`Sequence`] of its own in the change feed, unless its trait says
+//! otherwise. Those writes are serialised by the store, so that sequences are committed in their order: a reader that has
+//! seen `n` never finds a smaller one new.
 
 pub mod changes;
 pub mod clients;
 pub mod keys;
+pub mod replay;
 pub mod revocations;
 pub mod transfer;
 
@@ -21,6 +24,7 @@ use std::sync::Arc;
 pub use changes::{Change, ChangeFeed, Changes, State};
 pub use clients::{ClientOrder, ClientQuery, ClientRecord, ClientStore, SecretUse};
 pub use keys::{KeyRecord, KeyStore, KeyWrite};
+pub use replay::{ReplayKey, ReplayStore};
 pub use revocations::{NewRevocation, Revocation, RevocationStore, Revoked};
 pub use transfer::TransferStore;
 
@@ -86,6 +90,8 @@ pub struct Stores {
     pub keys: Arc<dyn KeyStore>,
     /// Revocations.
     pub revocations: Arc<dyn RevocationStore>,
+    /// What may be used once.
+    pub replays: Arc<dyn ReplayStore>,
     /// What changed.
     pub changes: Arc<dyn ChangeFeed>,
 }

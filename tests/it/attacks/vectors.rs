@@ -20,7 +20,7 @@ impl Tally {
         expected: TestResult,
         comment: &str,
     ) {
-        let accepted = key.is_some_and(|key| key.verify(message, &signature.to_vec()).is_ok());
+        let accepted = key.is_some_and(|key| key.verify(message, signature).is_ok());
         match expected {
             TestResult::Valid => assert!(accepted, "a valid signature is refused: {comment}"),
             TestResult::Invalid => assert!(!accepted, "an invalid signature is accepted: {comment}"),

@@ -26,8 +26,8 @@ use mintage::{
         replica::Replica,
         store::{
             Change, ChangeFeed, Changes, ClientQuery, ClientRecord, ClientStore, KeyRecord, KeyStore,
-            KeyWrite, NewRevocation, Revocation, RevocationStore, Revoked, SecretUse, Sequence, State,
-            StoreError, Stores,
+            KeyWrite, NewRevocation, ReplayKey, ReplayStore, Revocation, RevocationStore, Revoked, SecretUse,
+            Sequence, State, StoreError, Stores,
         },
     },
     random::SystemRandom,
@@ -63,6 +63,7 @@ struct Inner {
     changes: Vec<Change>,
     clients: HashMap<String, ClientRecord>,
     revocations: Vec<Revocation>,
+    replays: HashMap<ReplayKey, Timestamp>,
 }
 
 impl FakeStore {
@@ -146,6 +147,17 @@ impl RevocationStore for FakeStore {
     }
 
     async fn purge(&self, _: Timestamp) -> Result<u64, StoreError> {
+        self.answer(true, |_| 0).await
+    }
+}
+
+#[async_trait::async_trait]
+impl ReplayStore for FakeStore {
+    async fn claim(&self, key: &ReplayKey, expires_at: Timestamp, _: Timestamp) -> Result<bool, StoreError> {
+        self.answer(true, |inner| inner.replays.insert(*key, expires_at).is_none()).await
+    }
+
+    async fn purge_replays(&self, _: Timestamp) -> Result<u64, StoreError> {
         self.answer(true, |_| 0).await
     }
 }
@@ -317,6 +329,7 @@ impl Cluster {
             clients: Arc::<FakeStore>::clone(&self.store),
             keys: Arc::<FakeStore>::clone(&self.store),
             revocations: Arc::<FakeStore>::clone(&self.store),
+            replays: Arc::<FakeStore>::clone(&self.store),
             changes: Arc::<FakeStore>::clone(&self.store),
         };
         let shared: Arc<dyn Clock> = Arc::<TestClock>::clone(&clock);

@@ -60,12 +60,12 @@ impl Verifier {
 
     fn accepts(&self, token: &str) -> bool {
         let jws = UnverifiedJws::parse(token).unwrap();
-        let key = self.set.find(jws.header().kid.as_deref(), ALG);
+        let key = self.set.find(jws.header().kid.as_deref(), ALG.into()).found();
         key.is_some_and(|key| jws.verify(key).is_ok())
     }
 
     fn knows(&self, kid: &str) -> bool {
-        self.set.find(Some(kid), ALG).is_some()
+        self.set.find(Some(kid), ALG.into()).found().is_some()
     }
 }
 

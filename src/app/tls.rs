@@ -1,0 +1,136 @@
+//! TLS of the public port: from the files of the configuration, or with `--dev --tls` from nothing.
+
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+
+use super::{
+    StartError,
+    watch::{self, Contents, Watched},
+};
+use crate::{
+    clock::Clock,
+    private_file,
+    serve::tls::{ClientAuth, Identity, IdentityError, Tls},
+    telemetry::Metrics,
+};
+
+/// The label of the certificate and its key in metrics.
+const NAME: &str = "tls";
+
+/// TLS with a certificate and its key from PEM files, and what reads them again when they change.
+///
+/// # Errors
+/// [`StartError::Tls`], which names the file at fault.
+pub fn from_files(
+    cert_file: &Path,
+    key_file: &Path,
+    client_auth: ClientAuth,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+) -> Result<(Tls, Watched), StartError> {
+    let paths = vec![cert_file.to_owned(), key_file.to_owned()];
+    let (cert, key) = (cert_file.display().to_string(), key_file.display().to_string());
+    let identity = move |contents: &Contents| {
+        let read = Identity::from_pem(&contents[0], &contents[1], clock.now());
+        let identity = read.map_err(|error| match error {
+            IdentityError::Certificate(problem) => {
+                format!(
+                    "{cert}: {problem}; tls.cert_file must name a PEM file with the server's certificate, its issuers after it"
+                )
+            }
+            IdentityError::Key(problem) => {
+                format!("{key}: {problem}; tls.key_file must name a PEM file with the key of {cert}")
+            }
+        })?;
+        metrics.tls_certificate_expiry(identity.not_after.seconds());
+        Ok(identity)
+    };
+    let contents = watch::read(&paths).map_err(StartError::Tls)?;
+    let tls = tls(identity(&contents).map_err(StartError::Tls)?, client_auth)?;
+    let watched = Watched::new(NAME, paths, &contents, {
+        let tls = tls.clone();
+        move |contents| identity(contents).map(|identity| tls.replace(identity))
+    });
+    Ok((tls, watched))
+}
+
+fn tls(identity: Identity, client_auth: ClientAuth) -> Result<Tls, StartError> {
+    Tls::new(identity, client_auth)
+        .map_err(|error| StartError::Tls(format!("TLS cannot be set up ({error})")))
+}
+
+/// The certificate of an authority that signed one certificate and whose key nobody has any more. Its file is removed when
+/// this value is dropped.
+#[derive(Debug)]
+pub struct DevAuthority {
+    /// The certificate, in PEM.
+    pub file: PathBuf,
+}
+
+impl DevAuthority {
+    /// TLS with a certificate for localhost, 127.0.0.1 and ::1, all of it made now. The authority's certificate is written
+    /// into `directory`, whatever lies there under its name; `port` keeps servers apart.
+    ///
+    /// # Errors
+    /// [`StartError::Tls`].
+    pub fn make(
+        directory: &Path,
+        port: u16,
+        client_auth: ClientAuth,
+        clock: &dyn Clock,
+        metrics: &Metrics,
+    ) -> Result<(Tls, Self), StartError> {
+        let failed =
+            |error: rcgen::Error| StartError::Tls(format!("--tls: no certificate could be made ({error})"));
+        let (authority, certificate, key) = sign().map_err(failed)?;
+        let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes(), clock.now())
+            .map_err(|error| StartError::Tls(format!("--tls: the certificate {error}")))?;
+        metrics.tls_certificate_expiry(identity.not_after.seconds());
+        let file = directory.join(format!("mintage-dev-ca-{port}.pem"));
+        private_file::replace(&file, authority.as_bytes())
+            .map_err(|problem| StartError::Tls(format!("--tls: {} {problem}", file.display())))?;
+        Ok((tls(identity, client_auth)?, Self { file }))
+    }
+}
+
+impl Drop for DevAuthority {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.file)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::debug!(%error, "the certificate of the development authority was not removed");
+        }
+    }
+}
+
+/// The certificate of an authority, and one that it signed with its key, all in PEM.
+fn sign() -> Result<(String, String, String), rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "Mintage development authority");
+    // It signs leaves only, and its key ends with this function.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    // RFC 5280 section 4.2.1.3, which strict clients insist on.
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+
+    let mut params = CertificateParams::new(["localhost".to_owned()])?;
+    params.distinguished_name.push(DnType::CommonName, "Mintage development server");
+    for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        params.subject_alt_names.push(SanType::IpAddress(address));
+    }
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, &authority)?;
+    Ok((authority.pem(), certificate.pem(), key.serialize_pem()))
+}

@@ -1,0 +1,229 @@
+//! The members of a registration by which a client proves who it is without a shared secret, checked (RFC 7591 §2,
+//! RFC 8705 §2.1.2, RFC 9449 §5.2).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{
+    Profile, TokenEndpointAuthMethod,
+    registration::{ClientRegistration, Problems},
+};
+use crate::jose::JwkSet;
+
+/// The most subjects of trusted issuers that one client may have.
+const MAX_FEDERATED: usize = 64;
+
+/// The longest text of one of these members, in bytes.
+const MAX_TEXT: usize = 2048;
+
+/// The public keys of a client.
+#[derive(Clone, Debug)]
+pub enum ClientKeys {
+    /// `jwks`: registered with it.
+    Registered {
+        /// The keys.
+        keys: Arc<JwkSet>,
+        /// As they were registered.
+        json: Box<RawValue>,
+    },
+    /// `jwks_uri`: where they are.
+    At(Box<str>),
+}
+
+/// What the certificate of a client must say: exactly one of the members of RFC 8705 §2.1.2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSubject {
+    /// `tls_client_auth_subject_dn`, in the form of RFC 4514.
+    SubjectDn(String),
+    /// `tls_client_auth_san_dns`
+    SanDns(String),
+    /// `tls_client_auth_san_uri`
+    SanUri(String),
+    /// `tls_client_auth_san_ip`
+    SanIp(std::net::IpAddr),
+    /// `tls_client_auth_san_email`
+    SanEmail(String),
+}
+
+/// A subject of a trusted issuer that may act as the client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FederatedSubject {
+    /// `iss` of its tokens: one of the configured trusted issuers.
+    pub issuer: String,
+    /// `sub` of its tokens; `*` stands for any characters.
+    pub subject: String,
+}
+
+/// The checked members.
+#[derive(Debug, Default)]
+pub struct ProofMembers {
+    /// `profile`
+    pub profile: Profile,
+    /// `token_endpoint_auth_signing_alg`: what assertions may be signed with; empty: what the profile allows.
+    pub assertion_algorithms: Vec<String>,
+    /// `jwks` or `jwks_uri`
+    pub keys: Option<ClientKeys>,
+    /// The one `tls_client_auth_*` member.
+    pub certificate_subject: Option<CertificateSubject>,
+    /// `spiffe_id`: an identifier, or a prefix of some that ends in `/*`.
+    pub spiffe_id: Option<String>,
+    /// `federated`
+    pub federated: Vec<FederatedSubject>,
+    /// `tls_client_certificate_bound_access_tokens`
+    pub certificate_bound_access_tokens: bool,
+    /// `dpop_bound_access_tokens`
+    pub dpop_bound_access_tokens: bool,
+}
+
+impl ProofMembers {
+    /// Writes the members back into a registration.
+    pub fn write(&self, registration: &mut ClientRegistration) {
+        registration.profile = Some(self.profile.as_str().to_owned());
+        registration.token_endpoint_auth_signing_alg.clone_from(&self.assertion_algorithms);
+        match &self.keys {
+            Some(ClientKeys::Registered { json, .. }) => registration.jwks = Some(json.clone()),
+            Some(ClientKeys::At(uri)) => registration.jwks_uri = Some(uri.to_string()),
+            None => {}
+        }
+        match &self.certificate_subject {
+            Some(CertificateSubject::SubjectDn(text)) => {
+                registration.tls_client_auth_subject_dn = Some(text.clone());
+            }
+            Some(CertificateSubject::SanDns(text)) => {
+                registration.tls_client_auth_san_dns = Some(text.clone());
+            }
+            Some(CertificateSubject::SanUri(text)) => {
+                registration.tls_client_auth_san_uri = Some(text.clone());
+            }
+            Some(CertificateSubject::SanIp(ip)) => registration.tls_client_auth_san_ip = Some(ip.to_string()),
+            Some(CertificateSubject::SanEmail(text)) => {
+                registration.tls_client_auth_san_email = Some(text.clone());
+            }
+            None => {}
+        }
+        registration.spiffe_id.clone_from(&self.spiffe_id);
+        registration.federated.clone_from(&self.federated);
+        registration.tls_client_certificate_bound_access_tokens = Some(self.certificate_bound_access_tokens);
+        registration.dpop_bound_access_tokens = Some(self.dpop_bound_access_tokens);
+    }
+}
+
+/// Checks them, and that a client of this method can ever authenticate.
+pub(super) fn check(
+    registration: &ClientRegistration,
+    method: Option<TokenEndpointAuthMethod>,
+    problems: &mut Problems,
+) -> ProofMembers {
+    use TokenEndpointAuthMethod as Method;
+
+    let profile = registration.profile.as_deref().and_then(|text| problems.take("profile", text.parse()));
+    let keys = keys(registration, problems);
+    let certificate_subject = certificate_subject(registration, problems);
+    let spiffe_id = registration.spiffe_id.clone();
+    if let Some(id) = &spiffe_id {
+        problems.take("spiffe_id", check_text(id));
+    }
+    for FederatedSubject { issuer, subject } in &registration.federated {
+        problems.take("federated", check_text(issuer).and_then(|()| check_text(subject)));
+    }
+    if registration.federated.len() > MAX_FEDERATED {
+        problems.report("federated", format!("a client has at most {MAX_FEDERATED} subjects"));
+    }
+    let missing = match method {
+        Some(Method::PrivateKeyJwt | Method::SelfSignedTlsClientAuth) if keys.is_none() => {
+            Some(("jwks", "is missing; the method needs the client's public keys in jwks, or jwks_uri"))
+        }
+        Some(Method::TlsClientAuth) if certificate_subject.is_none() => Some((
+            "tls_client_auth_subject_dn",
+            "is missing; the method needs exactly one of tls_client_auth_subject_dn, _san_dns, _san_uri, _san_ip and \
+             _san_email",
+        )),
+        _ => None,
+    };
+    if let Some((member, text)) = missing {
+        problems.report(member, text);
+    }
+    ProofMembers {
+        profile: profile.unwrap_or_default(),
+        assertion_algorithms: registration.token_endpoint_auth_signing_alg.clone(),
+        keys,
+        certificate_subject,
+        spiffe_id,
+        federated: registration.federated.clone(),
+        certificate_bound_access_tokens: registration
+            .tls_client_certificate_bound_access_tokens
+            .unwrap_or_default(),
+        dpop_bound_access_tokens: registration.dpop_bound_access_tokens.unwrap_or_default(),
+    }
+}
+
+fn keys(registration: &ClientRegistration, problems: &mut Problems) -> Option<ClientKeys> {
+    match (&registration.jwks, &registration.jwks_uri) {
+        (Some(_), Some(_)) => {
+            problems.report("jwks_uri", "is set beside jwks; keep one of the two (RFC 7591 section 2)");
+            None
+        }
+        (Some(jwks), None) => {
+            let set = problems.take("jwks", JwkSet::parse(jwks.get().as_bytes()))?;
+            if set.is_empty() {
+                problems.report("jwks", "holds no key that can verify a signature");
+            }
+            Some(ClientKeys::Registered { keys: Arc::new(set), json: jwks.clone() })
+        }
+        (None, Some(uri)) => {
+            problems.take("jwks_uri", check_text(uri))?;
+            if !uri.starts_with("https://") && !uri.starts_with("http://") {
+                problems.report("jwks_uri", "must be an https URL");
+            }
+            Some(ClientKeys::At(uri.as_str().into()))
+        }
+        (None, None) => None,
+    }
+}
+
+fn certificate_subject(
+    registration: &ClientRegistration,
+    problems: &mut Problems,
+) -> Option<CertificateSubject> {
+    type Make = fn(String) -> Result<CertificateSubject, &'static str>;
+    let ip: Make = |text| {
+        let ip = text.parse().map_err(|_| "must be an IPv4 or IPv6 address, such as 192.0.2.1")?;
+        Ok(CertificateSubject::SanIp(ip))
+    };
+    let members: [(&'static str, &Option<String>, Make); 5] = [
+        ("tls_client_auth_subject_dn", &registration.tls_client_auth_subject_dn, |text| {
+            Ok(CertificateSubject::SubjectDn(text))
+        }),
+        ("tls_client_auth_san_dns", &registration.tls_client_auth_san_dns, |text| {
+            Ok(CertificateSubject::SanDns(text))
+        }),
+        ("tls_client_auth_san_uri", &registration.tls_client_auth_san_uri, |text| {
+            Ok(CertificateSubject::SanUri(text))
+        }),
+        ("tls_client_auth_san_ip", &registration.tls_client_auth_san_ip, ip),
+        ("tls_client_auth_san_email", &registration.tls_client_auth_san_email, |text| {
+            Ok(CertificateSubject::SanEmail(text))
+        }),
+    ];
+    let mut subject = None;
+    for (member, text, make) in members {
+        let Some(text) = text else { continue };
+        problems.take(member, check_text(text));
+        if subject.is_some() {
+            problems.report(
+                member,
+                "is set beside another tls_client_auth_ member; keep exactly one (RFC 8705 section 2.1.2)",
+            );
+        }
+        subject = problems.take(member, make(text.clone())).or(subject);
+    }
+    subject
+}
+
+fn check_text(text: &str) -> Result<(), String> {
+    let sound = (1..=MAX_TEXT).contains(&text.len()) && !text.chars().any(char::is_control);
+    if sound { Ok(()) } else { Err(format!("must be 1 to {MAX_TEXT} bytes of printable text")) }
+}
