@@ -8,6 +8,7 @@ pub mod forge;
 pub mod http;
 pub mod jwt;
 pub mod parallel;
+pub mod patience;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 /// Longer than any deadline that a test sets; reached only when the server fails to act.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection: of TCP, or of what is spoken over it.
 pub struct Raw<S = TcpStream> {

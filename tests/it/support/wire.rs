@@ -10,6 +10,7 @@ use tonic::transport::Channel;
 
 use super::{
     auth::{Auth, encode},
+    patience::patiently,
     refused::{self, Refused},
     server::TestServer,
     tls::{self, Pair, TestCa},
@@ -152,9 +153,9 @@ impl Wire {
         self.granted(&Auth::of(client_id), &Issue::default()).await
     }
 
-    /// Asks for a token that must be granted, and returns it.
+    /// Asks for a token that must be granted, and returns it. A machine that is too busy to tell who asks is asked again.
     pub async fn granted(&self, auth: &Auth, issue: &Issue) -> String {
-        let response = self.issue(auth, issue).await;
+        let response = patiently!(self.issue(auth, issue).await, is_put_off);
         response.unwrap()["access_token"].as_str().unwrap().to_owned()
     }
 
@@ -197,7 +198,8 @@ impl Wire {
 
     /// Whether a token is active, according to a client that may ask about any.
     pub async fn is_active(&self, token: &str) -> bool {
-        let answer = self.introspect(&Auth::of("resource-server"), token).await.unwrap();
+        let auth = Auth::of("resource-server");
+        let answer = patiently!(self.introspect(&auth, token).await, is_put_off).unwrap();
         answer["active"].as_bool().unwrap()
     }
 
@@ -298,6 +300,10 @@ impl fmt::Debug for Wire {
 /// The message of a response, or the refusal that a status is.
 pub fn finish<T>(result: Result<tonic::Response<T>, tonic::Status>) -> Outcome<T> {
     result.map(tonic::Response::into_inner).map_err(|status| refused::from_status(&status))
+}
+
+fn is_put_off<T>(outcome: &Outcome<T>) -> bool {
+    outcome.as_ref().is_err_and(|refused| refused.error == "temporarily_unavailable")
 }
 
 fn parse(text: &str) -> Value {
