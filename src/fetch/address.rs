@@ -15,22 +15,22 @@ const fn v6(a: u16, b: u16, prefix: u8) -> Ipv6Net {
 
 /// IPv4 that is not public.
 const SPECIAL_V4: [Ipv4Net; 16] = [
-    v4(0, 0, 0, 0, 8),         // "this network", RFC 791 §3.2; 0.0.0.0 is this host
-    v4(10, 0, 0, 0, 8),        // private, RFC 1918
-    v4(100, 64, 0, 0, 10),     // shared with a carrier, RFC 6598; clouds keep metadata there
-    v4(127, 0, 0, 0, 8),       // loopback, RFC 1122 §3.2.1.3
-    v4(168, 63, 129, 16, 32),  // the platform of a large cloud: metadata behind an address that looks public
-    v4(169, 254, 0, 0, 16),    // link-local, RFC 3927; cloud metadata
-    v4(172, 16, 0, 0, 12),     // private, RFC 1918
-    v4(192, 0, 0, 0, 24),      // protocol assignments, RFC 6890 §2.1
-    v4(192, 0, 2, 0, 24),      // documentation, RFC 5737
-    v4(192, 88, 99, 0, 24),    // 6to4 relays, RFC 7526
-    v4(192, 168, 0, 0, 16),    // private, RFC 1918
-    v4(198, 18, 0, 0, 15),     // benchmarks, RFC 2544
-    v4(198, 51, 100, 0, 24),   // documentation, RFC 5737
-    v4(203, 0, 113, 0, 24),    // documentation, RFC 5737
-    v4(224, 0, 0, 0, 4),       // multicast, RFC 5771
-    v4(240, 0, 0, 0, 4),       // reserved, RFC 1112 §4, and the broadcast address
+    v4(0, 0, 0, 0, 8),        // "this network", RFC 791 §3.2; 0.0.0.0 is this host
+    v4(10, 0, 0, 0, 8),       // private, RFC 1918
+    v4(100, 64, 0, 0, 10),    // shared with a carrier, RFC 6598; clouds keep metadata there
+    v4(127, 0, 0, 0, 8),      // loopback, RFC 1122 §3.2.1.3
+    v4(168, 63, 129, 16, 32), // the platform of a large cloud: metadata behind an address that looks public
+    v4(169, 254, 0, 0, 16),   // link-local, RFC 3927; cloud metadata
+    v4(172, 16, 0, 0, 12),    // private, RFC 1918
+    v4(192, 0, 0, 0, 24),     // protocol assignments, RFC 6890 §2.1
+    v4(192, 0, 2, 0, 24),     // documentation, RFC 5737
+    v4(192, 88, 99, 0, 24),   // 6to4 relays, RFC 7526
+    v4(192, 168, 0, 0, 16),   // private, RFC 1918
+    v4(198, 18, 0, 0, 15),    // benchmarks, RFC 2544
+    v4(198, 51, 100, 0, 24),  // documentation, RFC 5737
+    v4(203, 0, 113, 0, 24),   // documentation, RFC 5737
+    v4(224, 0, 0, 0, 4),      // multicast, RFC 5771
+    v4(240, 0, 0, 0, 4),      // reserved, RFC 1112 §4, and the broadcast address
 ];
 
 /// All of IPv6 that is assigned to hosts on the internet (RFC 4291 §2.4). Outside of it lie loopback, unspecified,
@@ -40,10 +40,10 @@ const GLOBAL_V6: Ipv6Net = v6(0x2000, 0, 3);
 
 /// What is not public within [`GLOBAL_V6`].
 const SPECIAL_V6: [Ipv6Net; 4] = [
-    v6(0x2001, 0, 23),      // protocol assignments, RFC 2928: Teredo (embeds IPv4), benchmarks, ORCHID
+    v6(0x2001, 0, 23), // protocol assignments, RFC 2928: Teredo (embeds IPv4), benchmarks, ORCHID
     v6(0x2001, 0x0DB8, 32), // documentation, RFC 3849
-    v6(0x2002, 0, 16),      // 6to4, RFC 3056: embeds IPv4
-    v6(0x3FFF, 0, 20),      // documentation, RFC 9637
+    v6(0x2002, 0, 16), // 6to4, RFC 3056: embeds IPv4
+    v6(0x3FFF, 0, 20), // documentation, RFC 9637
 ];
 
 /// Whether an address is public.

@@ -15,7 +15,8 @@ pub(super) fn metadata_url(issuer: &str) -> String {
 /// identical").
 pub(super) fn jwks_uri(metadata: &[u8], issuer: &str) -> Result<String, FetchError> {
     let failed = |reason: &str| FetchError::Failed(format!("the metadata of the issuer {reason}"));
-    let members = Members::parse(metadata).map_err(|_| failed("is not a JSON object with unique member names"))?;
+    let members =
+        Members::parse(metadata).map_err(|_| failed("is not a JSON object with unique member names"))?;
     let named: String = members.required("issuer").map_err(|_| failed("names no issuer"))?;
     if named != issuer {
         return Err(failed("is that of another issuer"));
@@ -30,7 +31,10 @@ mod tests {
     #[test]
     fn metadata_must_be_of_the_issuer() {
         assert_eq!(metadata_url("https://id.example"), "https://id.example/.well-known/openid-configuration");
-        assert_eq!(metadata_url("https://id.example/a/"), "https://id.example/a/.well-known/openid-configuration");
+        assert_eq!(
+            metadata_url("https://id.example/a/"),
+            "https://id.example/a/.well-known/openid-configuration"
+        );
         let read = |text: &str| jwks_uri(text.as_bytes(), "https://id.example");
         let good = r#"{"issuer":"https://id.example","jwks_uri":"https://id.example/keys"}"#;
         assert_eq!(read(good).unwrap(), "https://id.example/keys");

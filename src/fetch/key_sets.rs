@@ -179,7 +179,8 @@ impl Shared {
         let mut state = entry.state();
         match fetched {
             Ok((set, lifetime)) => {
-                state.good = Some(Good { set: Arc::new(set), fetched_at: began, holds_until: began + lifetime });
+                state.good =
+                    Some(Good { set: Arc::new(set), fetched_at: began, holds_until: began + lifetime });
                 (state.failure, state.logged_at) = (None, None);
             }
             Err(error) => {
@@ -210,7 +211,8 @@ impl Shared {
             }
         };
         let document = http.get(Target::parse(uri, &self.settings)?).await?;
-        let set = JwkSet::parse_lenient(&document.body).map_err(|error| FetchError::Failed(error.to_string()))?;
+        let set =
+            JwkSet::parse_lenient(&document.body).map_err(|error| FetchError::Failed(error.to_string()))?;
         Ok((set, document.lifetime))
     }
 }

@@ -64,7 +64,15 @@ mod tests {
         assert_eq!(cache("max-age=60, max-age=30"), 30);
         assert_eq!(cache("max-age=86400"), 3600);
         assert_eq!(cache("s-maxage=60"), 300);
-        for none in ["no-store", "no-cache", "max-age=0", "max-age=600, no-store", "max-age=-1", "max-age=x", "max-age"] {
+        for none in [
+            "no-store",
+            "no-cache",
+            "max-age=0",
+            "max-age=600, no-store",
+            "max-age=-1",
+            "max-age=x",
+            "max-age",
+        ] {
             assert_eq!(cache(none), 1, "{none}");
         }
         assert_eq!(seconds(&[("cache-control", "max-age=60"), ("cache-control", "no-cache")]), 1);

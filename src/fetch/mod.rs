@@ -63,3 +63,5 @@ pub enum FetchError {
     Failed(String),
 }
 
+#[cfg(test)]
+mod tests;

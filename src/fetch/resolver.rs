@@ -62,8 +62,7 @@ impl Resolve for Resolver {
             if !allow_private && !addresses.iter().all(|address| is_public(*address)) {
                 return Err(NotPublic.into());
             }
-            let addresses: Addrs =
-                Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
+            let addresses: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
             Ok(addresses)
         })
     }

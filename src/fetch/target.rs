@@ -69,7 +69,10 @@ mod tests {
     use super::*;
 
     fn settings(allow_hosts: &[&str]) -> Settings {
-        Settings { allow_hosts: allow_hosts.iter().map(|host| (*host).to_owned()).collect(), ..Settings::default() }
+        Settings {
+            allow_hosts: allow_hosts.iter().map(|host| (*host).to_owned()).collect(),
+            ..Settings::default()
+        }
     }
 
     // V-33
@@ -132,10 +135,13 @@ mod tests {
         ] {
             assert!(Target::parse(text, &some).unwrap().allow_private, "{text}");
         }
-        for text in ["https://10.0.0.1/", "https://10.0.0.2:8443/", "http://keys.internal/", "https://[::2]/"] {
+        for text in ["https://10.0.0.1/", "https://10.0.0.2:8443/", "http://keys.internal/", "https://[::2]/"]
+        {
             assert!(Target::parse(text, &some).is_err(), "{text}");
         }
-        for text in ["https://x.keys.internal/", "https://cluster.internal/", "https://keys.internal.evil.example/"] {
+        for text in
+            ["https://x.keys.internal/", "https://cluster.internal/", "https://keys.internal.evil.example/"]
+        {
             assert!(!Target::parse(text, &some).unwrap().allow_private, "{text}");
         }
         let all = Settings { allow_private: true, allow_http: true, ..settings(&[]) };

@@ -89,7 +89,8 @@ fn fits(value: &RawValue, pattern: Pattern<'_>) -> bool {
     if let Ok(texts) = serde_json::from_str::<Vec<String>>(value) {
         return texts.iter().any(|text| pattern.matches(text));
     }
-    let is_plain = value == "true" || value == "false" || serde_json::from_str::<serde_json::Number>(value).is_ok();
+    let is_plain =
+        value == "true" || value == "false" || serde_json::from_str::<serde_json::Number>(value).is_ok();
     is_plain && pattern.matches(value)
 }
 
@@ -137,7 +138,8 @@ mod tests {
 
     #[test]
     fn a_path_leads_through_names_with_dots() {
-        let claims = br#"{"kubernetes.io":{"namespace":"prod","pod":{"name":"a-1"}},"sub":"s","groups":["x","ops"],
+        let claims =
+            br#"{"kubernetes.io":{"namespace":"prod","pod":{"name":"a-1"}},"sub":"s","groups":["x","ops"],
             "n":7,"yes":true,"nothing":null,"a.b":{"c":"1"},"a":{"b.c":"2"},"deep":{"x.y":{"z":"3"}}}"#;
         let claims = Members::parse(claims).unwrap();
         let holds = |path: &str, value: &str| Condition::new(path, value).holds(&claims);

@@ -320,11 +320,7 @@ impl TrustedIssuer {
     }
 }
 
-fn one_use(
-    claims: &Members<'_>,
-    expires_at: Timestamp,
-    now: Timestamp,
-) -> Result<OneUse, FederationRefusal> {
+fn one_use(claims: &Members<'_>, expires_at: Timestamp, now: Timestamp) -> Result<OneUse, FederationRefusal> {
     let token_id: String = claims.required("jti").map_err(FederationRefusal::Claims)?;
     if !(1..=MAX_JTI).contains(&token_id.len()) {
         return Err(FederationRefusal::Identifier);
@@ -359,6 +355,3 @@ fn instant(claims: &Members<'_>, name: &'static str) -> Result<Option<Timestamp>
         .map(|since_epoch| Some(Timestamp::from_epoch(since_epoch)))
         .map_err(|_| InvalidJson::Member(name))
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,19 +11,21 @@ use crate::{
         json::{Members, OneOrMany},
     },
     oauth::{
-        client::{Client, TokenEndpointAuthMethod, spiffe::SpiffeId},
+        client::{
+            CertificateSubject, Client, TokenEndpointAuthMethod,
+            spiffe::{SpiffeId, SpiffePattern},
+        },
         issuer::Issuer,
     },
 };
 
-/// JWT-SVID §2.1: the asymmetric algorithms of RFC 7518.
-pub(super) const ALGORITHMS: [JwsAlgorithm; 9] = [
+/// JWT-SVID §2.1: the asymmetric algorithms of RFC 7518, ES512 left out.
+pub(super) const ALGORITHMS: [JwsAlgorithm; 8] = [
     JwsAlgorithm::RS256,
     JwsAlgorithm::RS384,
     JwsAlgorithm::RS512,
     JwsAlgorithm::ES256,
     JwsAlgorithm::ES384,
-    JwsAlgorithm::ES512,
     JwsAlgorithm::PS256,
     JwsAlgorithm::PS384,
     JwsAlgorithm::PS512,
@@ -52,5 +54,15 @@ pub(super) fn check(
 /// Whether a workload is the client, or one of those that are.
 pub(super) fn may_act_as(id: &SpiffeId, client: &Client) -> bool {
     client.token_endpoint_auth_method == Some(TokenEndpointAuthMethod::SpiffeJwt)
-        && client.proof.workloads.as_ref().is_some_and(|workloads| workloads.matches(id))
+        && workloads(client).is_some_and(|workloads| workloads.matches(id))
+}
+
+/// `spiffe_id` says which; without it `tls_client_auth_san_uri`, then the `client_id`.
+fn workloads(client: &Client) -> Option<SpiffePattern> {
+    let san = match &client.proof.certificate_subject {
+        Some(CertificateSubject::SanUri(uri)) => Some(uri.as_str()),
+        _ => None,
+    };
+    let text = client.proof.spiffe_id.as_deref().or(san).unwrap_or(client.client_id.as_str());
+    SpiffePattern::parse(text).ok()
 }
