@@ -119,12 +119,13 @@ enum Plan {
 impl KeyFetcher {
     /// A fetcher that knows nothing yet.
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
-        Self::with_lookup(settings, clock, Arc::new(SystemLookup))
+        let lookup: Arc<dyn Lookup> = Arc::new(SystemLookup);
+        Self::with_lookup(settings, clock, &lookup)
     }
 
     /// The same with another way to look names up.
-    pub fn with_lookup(settings: Settings, clock: Arc<dyn Clock>, lookup: Arc<dyn Lookup>) -> Self {
-        let http = Http::new(&settings, &lookup);
+    pub fn with_lookup(settings: Settings, clock: Arc<dyn Clock>, lookup: &Arc<dyn Lookup>) -> Self {
+        let http = Http::new(&settings, lookup);
         let known = Cache::with_weighter(CAPACITY_ITEMS, CAPACITY, Weigh);
         Self(Arc::new(Shared { settings, clock, http, known, turns: Semaphore::new(FETCHES) }))
     }

@@ -160,7 +160,7 @@ async fn a_name_leads_to_public_addresses_only_and_is_resolved_once() {
     ] {
         let lookup = FakeLookup::of(addresses);
         let fetcher =
-            KeyFetcher::with_lookup(loopback(), Arc::clone(&fixture.clock) as _, Arc::clone(&lookup) as _);
+            KeyFetcher::with_lookup(loopback(), Arc::clone(&fixture.clock) as _, &(Arc::clone(&lookup) as _));
         let refused = refusal(fetcher.keys(&url, None).await);
         assert!(refused.contains("not public"), "{refused}");
         assert_eq!(lookup.asked.load(Ordering::SeqCst), 1);
@@ -177,7 +177,7 @@ async fn a_name_leads_to_public_addresses_only_and_is_resolved_once() {
         let settings = Settings { allow_hosts: vec![allowed.clone()], ..loopback() };
         let lookup = FakeLookup::of(&["127.0.0.1"]);
         let fetcher =
-            KeyFetcher::with_lookup(settings, Arc::clone(&fixture.clock) as _, Arc::clone(&lookup) as _);
+            KeyFetcher::with_lookup(settings, Arc::clone(&fixture.clock) as _, &(Arc::clone(&lookup) as _));
         assert_eq!(fetcher.keys(&url, None).await.is_ok(), fits, "{allowed}");
         // What was checked is what is connected to: nobody asks a second time.
         assert_eq!(lookup.asked.load(Ordering::SeqCst), 1);
@@ -236,7 +236,7 @@ async fn other_answers_are_no_sets() {
         Answer::Whole("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned()),
         Answer::Whole("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n".to_owned()),
         Answer::Whole("HTTP/1.1 204 No Content\r\n\r\n".to_owned()),
-        Answer::Whole(format!("HTTP/1.1 203 X\r\nContent-Length: 11\r\n\r\n{{\"keys\":[]}}")),
+        Answer::Whole("HTTP/1.1 203 X\r\nContent-Length: 11\r\n\r\n{\"keys\":[]}".to_owned()),
         Answer::ok("", "<html>"),
         Answer::ok("", "[]"),
         Answer::ok("", "{\"keys\":[],\"keys\":[]}"),

@@ -8,7 +8,7 @@
 //! the client is known: nobody can use up what is not theirs (V-46).
 //!
 //! - [`claim`]: what is asked of claims: paths and patterns
-//! - [`svid`]: JWT-SVIDs
+//! - [`svid`]: what JWT-SVIDs must say
 //! - [`refusal`]: why a token is not accepted
 
 pub mod claim;
