@@ -8,6 +8,7 @@
 //! - [`sender`], [`confirmation`]: who sends a request, and what its token is bound to
 //! - [`federation`]: tokens of others as proof of who asks
 //! - [`grant`]: why a token may be issued
+//! - [`dpop`]: proofs of a key of the caller's own
 //! - [`access_token`]: what a token says
 //! - [`scope`], [`resource`], [`issuer`]: parsed types for the words of a request
 //! - [`keys`]: the keys that sign and verify now
@@ -22,6 +23,7 @@ pub mod authorization_server;
 pub mod bearer;
 pub mod client;
 pub mod confirmation;
+pub mod dpop;
 pub mod error;
 pub mod explain;
 pub mod federation;
