@@ -18,6 +18,8 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+use super::patience::PATIENCE;
+
 /// The instant every test begins at.
 pub const NOW: u64 = 1_800_000_000;
 
@@ -211,7 +213,8 @@ async fn listen(
 ) -> (SocketAddr, JoinHandle<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let limits = Limits { max_header_bytes: 16 * 1024, ..Limits::default() };
+    // The deadlines of connections have tests of their own; here a slow machine may take its time.
+    let limits = Limits { max_header_bytes: 16 * 1024, request: PATIENCE, ..Limits::default() };
     let serving = serve::serve(listener, routes, limits, telemetry.clone(), shutdown.clone());
     (address, Handle::current().spawn(serving))
 }
