@@ -111,8 +111,8 @@ impl VerificationKey {
     ///
     /// # Errors
     /// [`WrongSignature`], whatever the cause.
-    pub fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), WrongSignature> {
-        self.verifier.verify(message, signature).map_err(|_| WrongSignature)
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), WrongSignature> {
+        self.verifier.verify(message, &signature.to_vec()).map_err(|_| WrongSignature)
     }
 }
 

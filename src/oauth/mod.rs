@@ -7,6 +7,7 @@
 //! - [`client`]: who may ask, and the proof of it
 //! - [`sender`], [`confirmation`]: who sends a request, and what its token is bound to
 //! - [`grant`]: why a token may be issued
+//! - [`dpop`]: proofs of a key of the caller's own
 //! - [`access_token`]: what a token says
 //! - [`scope`], [`resource`], [`issuer`]: parsed types for the words of a request
 //! - [`keys`]: the keys that sign and verify now
@@ -21,6 +22,7 @@ pub mod authorization_server;
 pub mod bearer;
 pub mod client;
 pub mod confirmation;
+pub mod dpop;
 pub mod error;
 pub mod explain;
 pub mod freshness;

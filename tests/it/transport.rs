@@ -11,6 +11,7 @@ mod messages;
 mod raw;
 mod routing;
 mod shutdown;
+mod tls;
 
 use std::{
     net::SocketAddr,
@@ -29,7 +30,7 @@ use axum::{
 use http::{HeaderMap, Request, Response};
 use mintage::{
     peer::Peer,
-    serve::{self, Limits, Shutdown},
+    serve::{self, Limits, Listener, Shutdown},
     telemetry::{Metrics, RequestRecord, Telemetry},
 };
 use tokio::{
@@ -61,6 +62,10 @@ struct Held {
 
 impl Server {
     async fn start(limits: Limits) -> Self {
+        Self::start_on(limits, Listener::from).await
+    }
+
+    async fn start_on(limits: Limits, on: impl FnOnce(TcpListener) -> Listener) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         #[expect(clippy::disallowed_methods, reason = "the start of this process")]
@@ -69,7 +74,7 @@ impl Server {
         let held = Held::default();
         let routes = serve::router(rest(&held), grpc(&held).await);
         let telemetry = Telemetry::new(metrics.clone());
-        let task = tokio::spawn(serve::serve(listener, routes, limits, telemetry, shutdown.clone()));
+        let task = tokio::spawn(serve::serve(on(listener), routes, limits, telemetry, shutdown.clone()));
         Self { address, shutdown, metrics, held, task }
     }
 
@@ -108,6 +113,7 @@ async fn until(is_so: impl Fn() -> bool) {
 /// Limits short enough to wait for.
 fn quick() -> Limits {
     Limits {
+        handshake: Duration::from_millis(300),
         first_byte: Duration::from_millis(300),
         header: Duration::from_millis(300),
         request: Duration::from_millis(500),
@@ -124,6 +130,7 @@ fn rest(held: &Held) -> Router {
     Router::new()
         .route("/hello", get(async || "hello"))
         .route("/peer", get(async |Extension(peer): Extension<Peer>| peer.address.to_string()))
+        .route("/certificate", get(certificate))
         .route("/echo", post(async |body: String| body))
         .route("/held", get(async move || slow.until_end().await))
         .route("/never", get(async move || never.for_ever().await))
@@ -148,6 +155,15 @@ impl Held {
     async fn for_ever(&self) -> String {
         self.with(std::future::pending()).await
     }
+}
+
+/// The leaf the peer presented, in DER, and how many certificates came with it.
+async fn certificate(Extension(peer): Extension<Peer>) -> impl axum::response::IntoResponse {
+    let (leaf, more) = match peer.certificates.as_deref() {
+        Some(chain) => (chain.leaf.clone(), chain.intermediates.len()),
+        None => (Vec::new(), 0),
+    };
+    ([("x-secure", peer.secure.to_string()), ("x-intermediates", more.to_string())], leaf)
 }
 
 /// Reports whatever the caller names, as no real handler would.
