@@ -88,7 +88,8 @@ impl Authenticator {
     /// # Errors
     /// [`InvalidKey`] when the generator of keys fails.
     pub fn new(dependencies: Dependencies) -> Result<Self, InvalidKey> {
-        let Dependencies { issuer, directory, secrets, throttle, uses, replays, published_keys } = dependencies;
+        let Dependencies { issuer, directory, secrets, throttle, uses, replays, published_keys } =
+            dependencies;
         let assertions = AssertionVerifier::new(issuer, Arc::clone(&secrets), published_keys)?;
         Ok(Self { directory, verifier: secrets, assertions, throttle, uses, replays })
     }

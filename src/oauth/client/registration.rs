@@ -228,9 +228,10 @@ impl ClientRegistration {
             .unwrap_or_default();
         problems.take("claims", check_claims(&self.claims));
         let proof = proof_members::check(&self, token_endpoint_auth_method, &mut problems);
-        let max_lifetime = proof.profile.longest_token().map_or(defaults.max_lifetime, |longest| {
-            longest.min(defaults.max_lifetime)
-        });
+        let max_lifetime = proof
+            .profile
+            .longest_token()
+            .map_or(defaults.max_lifetime, |longest| longest.min(defaults.max_lifetime));
         let lifetime = self.access_token_lifetime.unwrap_or(defaults.lifetime.min(max_lifetime));
         problems.take("access_token_lifetime", check_lifetime(lifetime, max_lifetime));
         let together = Together {
