@@ -10,7 +10,7 @@ use super::{
     error::{AdminError, Violation},
     mask::Mask,
     page::PageTokens,
-    secrets::NewSecret,
+    secrets::{NewSecret, form_for},
     tokens::SKEW,
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         Issuer, Revocations,
         client::{
             Client, ClientDirectory, ClientId, ClientRegistration, IntrospectPermission,
+            TokenEndpointAuthMethod,
             document::ClientDocument,
             registration::{InvalidMember, RegistrationDefaults},
             secret::SecretVerifier,
@@ -203,8 +204,15 @@ impl ClientAdmin {
 
         self.check_not_just_deleted(&client_id).await?;
 
-        let public = registration.token_endpoint_auth_method.as_deref() == Some("none");
-        let made = if public { None } else { Some(self.make_secret(&secret).await?) };
+        let uses_secret = uses_secret(&registration, secret.chosen.is_some());
+        if !uses_secret && secret.chosen.is_some() {
+            return Err(AdminError::invalid(
+                "client_secret",
+                "token_endpoint_auth_method uses no secret; leave it out",
+            ));
+        }
+        let form = form_for(&registration);
+        let made = if uses_secret { Some(self.make_secret(&secret, form).await?) } else { None };
         let (record_of_secret, secret) = made.unzip();
         let document = ClientDocument {
             registration,
@@ -465,6 +473,14 @@ fn known(client_id: &str) -> Result<ClientId, AdminError> {
 
 fn not_found(client_id: &str) -> AdminError {
     AdminError::NotFound(format!("no client is registered as {client_id:?}"))
+}
+
+/// Whether a client of this registration gets a secret. One whose method is left out need not have one when subjects of
+/// trusted issuers act as it.
+fn uses_secret(registration: &ClientRegistration, chosen: bool) -> bool {
+    let method = registration.token_endpoint_auth_method.as_deref();
+    let method = method.and_then(|text| text.parse::<TokenEndpointAuthMethod>().ok());
+    method.map_or(chosen || registration.federated.is_empty(), TokenEndpointAuthMethod::uses_secret)
 }
 
 fn is_enabled(document: &ClientDocument) -> bool {

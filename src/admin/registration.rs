@@ -18,7 +18,9 @@ use super::{
 use crate::{
     oauth::{
         bearer::RESERVED_PREFIX,
-        client::{ClientId, ClientRegistration, SecretHash, document::ClientDocument, secret::Verdict},
+        client::{
+            ClientId, ClientRegistration, SecretForm, SecretHash, document::ClientDocument, secret::Verdict,
+        },
         scope::Scope,
     },
     secret::Secret,
@@ -127,7 +129,7 @@ impl ClientAdmin {
             .then(|| registrar.audiences.iter().map(ToString::to_string).collect());
 
         let token = secrets::generate(&*self.0.random).map_err(AdminError::from)?;
-        let hash = self.hash(token.clone()).await?;
+        let hash = self.keep(token.clone(), SecretForm::Hashed).await?;
         let created = self.register(NewClient { registration, ..Default::default() }, Some(hash)).await?;
         let mut information = self.information(created.client, token);
         information.client_secret_expires_at = created.secret.is_some().then_some(0);

@@ -12,6 +12,7 @@ use crate::{
     clock::Timestamp,
     jose::base64url,
     oauth::client::{
+        ClientRegistration, SecretForm,
         document::{ClientDocument, SecretRecord},
         secret::GENERATED_PREFIX,
     },
@@ -70,10 +71,16 @@ impl ClientAdmin {
             return Err(AdminError::InvalidArgument(violations));
         }
         // A stranger to this client must not make the server compute Argon2id.
-        self.read(&client_id).await?;
-        let (record, secret) = self.make_secret(new).await?;
+        let (_, document) = self.read(&client_id).await?;
+        let form = form_for(&document.registration);
+        let (record, secret) = self.make_secret(new, form).await?;
         let now = self.now();
         let add = |document: &mut ClientDocument| {
+            if form_for(&document.registration) != form {
+                return Err(AdminError::Aborted(
+                    "token_endpoint_auth_method was changed meanwhile; add the secret again".to_owned(),
+                ));
+            }
             forget_ended(document, now, new.chosen.is_some());
             if document.secrets.iter().filter(|secret| !has_ended(secret, now)).count() >= MAX_SECRETS {
                 return Err(AdminError::FailedPrecondition(format!(
@@ -133,6 +140,7 @@ impl ClientAdmin {
     pub(super) async fn make_secret(
         &self,
         new: &NewSecret,
+        form: SecretForm,
     ) -> Result<(SecretRecord, Option<Secret<String>>), AdminError> {
         let generated = if new.chosen.is_none() { Some(generate(&*self.0.random)?) } else { None };
         let secret = match (&new.chosen, &generated) {
@@ -140,7 +148,7 @@ impl ClientAdmin {
             (None, Some(generated)) => generated.clone(),
             (None, None) => return Err(AdminError::Internal("no secret was made".to_owned())),
         };
-        let hash = self.hash(secret).await?;
+        let hash = self.keep(secret, form).await?;
         let record = SecretRecord {
             secret_id: base64url(random::bytes::<9>(&*self.0.random)?),
             hash,
@@ -151,10 +159,10 @@ impl ClientAdmin {
         Ok((record, generated))
     }
 
-    /// Hashes off the threads that serve requests: Argon2id takes tens of milliseconds.
-    pub(super) async fn hash(&self, secret: Secret<String>) -> Result<String, AdminError> {
+    /// The text to keep of a secret, made off the threads that serve requests: Argon2id takes tens of milliseconds.
+    pub(super) async fn keep(&self, secret: Secret<String>, form: SecretForm) -> Result<String, AdminError> {
         let (verifier, random) = (Arc::clone(&self.0.secrets), Arc::clone(&self.0.random));
-        tokio::task::spawn_blocking(move || verifier.hash(&secret, &*random).map(|hash| hash.to_text()))
+        tokio::task::spawn_blocking(move || verifier.keep(&secret, form, &*random).map(|hash| hash.to_text()))
             .await
             .map_err(|error| AdminError::Internal(error.to_string()))?
             .map_err(AdminError::Internal)
@@ -182,6 +190,11 @@ impl ClientAdmin {
         }
         violations
     }
+}
+
+/// In which form the secrets of a client are kept.
+pub(super) fn form_for(registration: &ClientRegistration) -> SecretForm {
+    SecretForm::of(registration.token_endpoint_auth_method.as_deref().and_then(|text| text.parse().ok()))
 }
 
 /// A secret of 256 random bits.

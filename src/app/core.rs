@@ -12,12 +12,15 @@ use crate::{
         AuthorizationServer, Freshness, Keys, Policy, Replica, Revocations,
         authorization_server::Dependencies,
         client::{ClientDirectory, directory::StoredClients, secret::SecretVerifier, uses::SecretUses},
+        dpop::DpopPolicy,
+        replay::ReplayGuard,
         store::{ClientQuery, ClientStore},
         throttle::Rate,
     },
     random::SystemRandom,
     readiness::Readiness,
     rest,
+    secret::Secret,
     serve::{self, router::Routes},
 };
 
@@ -31,6 +34,8 @@ pub struct Core {
     pub client_admin: Arc<ClientAdmin>,
     /// Its signing keys.
     pub keys: Arc<Keys>,
+    /// What sees to it that what may be used once is.
+    pub replays: Arc<ReplayGuard>,
     /// What rotates them.
     pub key_admin: Arc<SigningKeyAdmin>,
     /// What keeps all of it true.
@@ -66,7 +71,8 @@ impl Core {
         let secrets = Arc::new(SecretVerifier::with_key(&start.secret_hash_key, &SystemRandom, cores)?);
         let clients = {
             let (config, secrets) = (config.clone(), Arc::clone(&secrets));
-            blocking(move || config.clients(|secret| secrets.hash(secret, &SystemRandom))).await??
+            blocking(move || config.clients(|secret, form| secrets.keep(secret, form, &SystemRandom)))
+                .await??
         };
         warn_about(config);
 
@@ -101,9 +107,11 @@ impl Core {
             random: Arc::new(SystemRandom),
             keys: Arc::clone(&keys),
         }));
+        let policy = policy(config, Some(&start.secret_hash_key));
         start.fill(&replica, &key_admin, &keys::stored(&keys)).await?;
         warn_when_empty(&clients, &*store.stores.clients).await;
 
+        let replays = Arc::new(ReplayGuard::new(Some(Arc::clone(&store.stores.replays)), config.replay));
         let dependencies = Dependencies {
             clock: Arc::clone(&clock),
             random: Arc::new(SystemRandom),
@@ -113,13 +121,15 @@ impl Core {
             revocations: Arc::clone(&revocations),
             freshness,
             revocation_store: Some(Arc::clone(&store.stores.revocations)),
+            replays: Arc::clone(&replays),
             uses,
+            published_keys: None,
         };
-        let server = Arc::new(AuthorizationServer::new(policy(config), dependencies));
+        let server = Arc::new(AuthorizationServer::new(policy, dependencies)?);
         let client_admin =
             admin::client_admin(config, &store.stores, &secrets, &clients, &revocations, &clock);
         let client_admin = Arc::new(client_admin);
-        Ok(Self { server, clients, client_admin, keys, key_admin, replica, store, secrets, clock })
+        Ok(Self { server, clients, client_admin, keys, replays, key_admin, replica, store, secrets, clock })
     }
 
     /// Reads the configuration again and replaces the configured clients, or leaves them as they are. Returns how many
@@ -128,7 +138,8 @@ impl Core {
     /// # Errors
     /// [`ConfigErrors`]; the old clients stay in use.
     pub fn reload(&self, config: &Config) -> Result<usize, ConfigErrors> {
-        let clients = config.reload()?.clients(|secret| self.secrets.hash(secret, &SystemRandom))?;
+        let clients =
+            config.reload()?.clients(|secret, form| self.secrets.keep(secret, form, &SystemRandom))?;
         let count = clients.len();
         self.clients.replace(clients);
         Ok(count)
@@ -162,8 +173,8 @@ impl fmt::Debug for Core {
     }
 }
 
-/// What the operator decided, as the core knows it.
-pub(super) fn policy(config: &Config) -> Policy {
+/// What the operator decided, as the core knows it. The replicas share the secret; whoever accepts no proofs needs none.
+pub(super) fn policy(config: &Config, shared_secret: Option<&Secret<[u8; 32]>>) -> Policy {
     let limit = config.limits.failed_auth_rate;
     Policy {
         issuer: config.issuer.clone(),
@@ -171,6 +182,10 @@ pub(super) fn policy(config: &Config) -> Policy {
         max_revocation_age: config.store.max_revocation_age,
         failed_auth_rate: limit.map(|rate| Rate { count: rate.count.get(), period: rate.window }),
         registration: config.registration,
+        dpop: DpopPolicy {
+            max_age: config.dpop.max_age,
+            nonce_secret: shared_secret.filter(|_| config.dpop.nonce_required).cloned(),
+        },
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     jose::SigningAlgorithm,
     oauth::client::{
-        Client, SecretHash,
+        Client, SecretForm, SecretHash,
         registration::{ClientRegistration, RegistrationDefaults},
     },
     secret::Secret,
@@ -47,7 +47,7 @@ impl LocatedRegistration {
     }
 }
 
-/// Checks every registration, with `hash` for plain secrets. `jwt_secret` tells whether HS256 has a key.
+/// Checks every registration, with `keep` for plain secrets. `jwt_secret` tells whether HS256 has a key.
 ///
 /// # Errors
 /// All problems of all clients, each with its line; a `client_id` that appears twice names both places.
@@ -55,12 +55,12 @@ pub(super) fn check(
     clients: &[LocatedRegistration],
     defaults: &RegistrationDefaults,
     jwt_secret: bool,
-    mut hash: impl FnMut(&Secret<String>) -> Result<SecretHash, String>,
+    mut keep: impl FnMut(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
 ) -> Result<Vec<Client>, ConfigErrors> {
     let mut problems = duplicates(clients);
     let mut checked = Vec::with_capacity(clients.len());
     for client in clients {
-        match client.registration.clone().check(defaults, &mut hash) {
+        match client.registration.clone().check(defaults, &mut keep) {
             Ok(registered) => checked.push(registered),
             Err(invalid) => problems.extend(
                 invalid

@@ -50,7 +50,7 @@ use crate::{
     jose::SigningAlgorithm,
     key_file::KeyFiles,
     oauth::client::{
-        Client, SecretHash,
+        Client, SecretForm, SecretHash,
         registration::{ClientRegistration, RegistrationDefaults},
     },
     oauth::issuer::Issuer,
@@ -205,16 +205,16 @@ impl Config {
         self.clients.iter().map(|client| (&client.registration, &client.place.origin))
     }
 
-    /// The configured clients, checked. `hash` makes the stored form of a plain secret; its error text must not contain
-    /// the secret.
+    /// The configured clients, checked. `keep` makes of a plain secret what is kept of it, in the given form; its error
+    /// text must not contain the secret.
     ///
     /// # Errors
-    /// [`ConfigErrors`] when `hash` fails; [`load`] has made all the other checks already.
+    /// [`ConfigErrors`] when `keep` fails; [`load`] has made all the other checks already.
     pub fn clients(
         &self,
-        hash: impl FnMut(&Secret<String>) -> Result<SecretHash, String>,
+        keep: impl FnMut(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
     ) -> Result<Vec<Client>, ConfigErrors> {
-        clients::check(&self.clients, &self.tokens.defaults(), self.jwt_secret.is_some(), hash)
+        clients::check(&self.clients, &self.tokens.defaults(), self.jwt_secret.is_some(), keep)
     }
 
     /// Loads the same sources again. This configuration stays as it is, so that a refused reload changes nothing (F-30).

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
+pub use crate::oauth::replay::Replay;
 use crate::jose::JwsAlgorithm;
 
 /// `[tls]`
@@ -46,15 +47,6 @@ pub enum ClientCertHeader {
     XForwardedClientCert,
     /// `Client-Cert` and `Client-Cert-Chain` (RFC 9440).
     ClientCert,
-}
-
-/// `replay`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replay {
-    /// What must be used once is refused while the store cannot say whether it was.
-    Strict,
-    /// Each replica then remembers by itself.
-    Local,
 }
 
 /// `[dpop]`

@@ -6,13 +6,18 @@ use super::{
     Issuer,
     access_token::AccessToken,
     client::{
-        AuthenticatedClient, Client, ClientAuthentication, ClientDirectory, authenticate::Authenticator,
-        secret::SecretVerifier, uses::SecretUses,
+        AuthenticatedClient, Client, ClientAuthentication, ClientDirectory,
+        authenticate::{self, Authenticator},
+        keys::KeySource,
+        secret::SecretVerifier,
+        uses::SecretUses,
     },
+    dpop::{Dpop, DpopPolicy},
     error::{Error, TokenRefusal},
     freshness::Freshness,
     keys::Keys,
     metadata::Metadata,
+    replay::ReplayGuard,
     revocations::Revocations,
     sender::Sender,
     store::RevocationStore,
@@ -20,7 +25,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    jose::{SigningAlgorithm, jwk::PublishedJwkSet},
+    jose::{SigningAlgorithm, jwk::PublishedJwkSet, verification_key::InvalidKey},
     random::Random,
 };
 
@@ -40,6 +45,8 @@ pub struct Policy {
     pub failed_auth_rate: Option<Rate>,
     /// Whether clients may register themselves (RFC 7591).
     pub registration: bool,
+    /// What is asked of DPoP proofs.
+    pub dpop: DpopPolicy,
 }
 
 /// What the core takes from outside.
@@ -60,8 +67,12 @@ pub struct Dependencies {
     pub freshness: Arc<Freshness>,
     /// Keeps revocations; without it nothing can be revoked.
     pub revocation_store: Option<Arc<dyn RevocationStore>>,
+    /// Sees to it that what may be used once is used once.
+    pub replays: Arc<ReplayGuard>,
     /// Takes note of the secrets that are used.
     pub uses: Arc<SecretUses>,
+    /// Knows the keys that clients publish; without it no client may have a `jwks_uri`.
+    pub published_keys: Option<Arc<dyn KeySource>>,
 }
 
 /// The service that every transport calls.
@@ -74,13 +85,18 @@ pub struct AuthorizationServer {
     pub(super) keys: Arc<Keys>,
     pub(super) revocations: Arc<Revocations>,
     pub(super) revocation_store: Option<Arc<dyn RevocationStore>>,
+    pub(super) replays: Arc<ReplayGuard>,
+    pub(super) dpop: Dpop,
     pub(super) freshness: Arc<Freshness>,
     metadata: Metadata,
 }
 
 impl AuthorizationServer {
     /// Puts the server together.
-    pub fn new(policy: Policy, dependencies: Dependencies) -> Self {
+    ///
+    /// # Errors
+    /// [`InvalidKey`] when the generator of keys fails.
+    pub fn new(policy: Policy, dependencies: Dependencies) -> Result<Self, InvalidKey> {
         let Dependencies {
             clock,
             random,
@@ -90,12 +106,24 @@ impl AuthorizationServer {
             revocations,
             freshness,
             revocation_store,
+            replays,
             uses,
+            published_keys,
         } = dependencies;
         let throttle = policy.failed_auth_rate.map(FailureThrottle::new);
-        Self {
+        let authenticator = Authenticator::new(authenticate::Dependencies {
+            issuer: policy.issuer.clone(),
+            directory: Arc::clone(&clients),
+            secrets,
+            throttle,
+            uses,
+            replays: Arc::clone(&replays),
+            published_keys,
+        })?;
+        Ok(Self {
             metadata: Metadata::new(&policy.issuer, &keys.current(), policy.registration),
-            authenticator: Authenticator::new(Arc::clone(&clients), secrets, throttle, uses),
+            authenticator,
+            dpop: Dpop::new(&policy.dpop),
             policy,
             clock,
             random,
@@ -103,8 +131,9 @@ impl AuthorizationServer {
             keys,
             revocations,
             revocation_store,
+            replays,
             freshness,
-        }
+        })
     }
 
     /// The issuer identifier.

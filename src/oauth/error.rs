@@ -1,9 +1,11 @@
-//! Every way a request can fail: the OAuth error codes (RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707 §2).
+//! Every way a request can fail: the OAuth error codes (RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707 §2, RFC 9449 §5 and §8).
 //!
 //! What the caller may read is `description`; what only the log may read is kept apart and has no way into a response.
 //! Each transport translates the enum in one exhaustive match of its own.
 
 use std::{borrow::Cow, fmt, time::Duration};
+
+use super::client::assertion::refusal::AssertionRefusal;
 
 /// Why a request was refused or could not be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,13 @@ pub enum Error {
     MissingToken,
     /// The presented access token is malformed, expired, or not acceptable for another reason (RFC 6750 §3.1).
     InvalidToken(TokenRefusal),
+    /// A DPoP proof is missing, malformed, for something else, or was used before (RFC 9449 §5, §7.1).
+    InvalidDpopProof(Description),
+    /// The DPoP proof must carry this nonce, which is new (RFC 9449 §8).
+    UseDpopNonce {
+        /// For the next proof.
+        nonce: String,
+    },
     /// The access token lacks the scope that is named (RFC 6750 §3.1).
     InsufficientScope(&'static str),
     /// Too many failed attempts; the caller may try again later (RFC 6585 §4).
@@ -56,6 +65,20 @@ pub enum ClientRefusal {
     UnsupportedMethod,
     /// No enabled client has this identifier, method and secret.
     WrongCredentials,
+    /// The assertion does not pass a check.
+    Assertion(AssertionRefusal),
+    /// It does not, and would if the client's profile were "compat".
+    NeedsCompat(AssertionRefusal),
+}
+
+impl fmt::Display for ClientRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Assertion(refusal) => refusal.fmt(f),
+            Self::NeedsCompat(refusal) => write!(f, "{refusal}; profile \"compat\" would accept it"),
+            named => write!(f, "{named:?}"),
+        }
+    }
 }
 
 /// Why an access token was not accepted. For the log alone, except for being a refusal.
@@ -94,6 +117,8 @@ impl Error {
             Self::InvalidScope(_) => "invalid_scope",
             Self::InvalidTarget(_) => "invalid_target",
             Self::MissingToken | Self::InvalidToken(_) => "invalid_token",
+            Self::InvalidDpopProof(_) => "invalid_dpop_proof",
+            Self::UseDpopNonce { .. } => "use_dpop_nonce",
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::RateLimited { .. } | Self::Busy { .. } | Self::TemporarilyUnavailable { .. } => {
                 "temporarily_unavailable"
@@ -109,12 +134,14 @@ impl Error {
             | Self::UnauthorizedClient(text)
             | Self::UnsupportedGrantType(text)
             | Self::InvalidScope(text)
-            | Self::InvalidTarget(text) => text.as_str(),
+            | Self::InvalidTarget(text)
+            | Self::InvalidDpopProof(text) => text.as_str(),
             Self::InvalidClient(_) => "client authentication failed",
             Self::MissingToken => "an access token is required",
             Self::InvalidToken(_) => {
                 "the access token is malformed, expired, or was not issued by this server"
             }
+            Self::UseDpopNonce { .. } => "the DPoP proof needs the nonce of this response",
             Self::InsufficientScope(_) => "the access token lacks a scope that this operation needs",
             Self::RateLimited { .. } => "too many failed attempts; try again later",
             Self::Busy { .. } => "the server is busy; try again later",
@@ -136,7 +163,7 @@ impl Error {
     /// What only the log may read.
     pub fn log_detail(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::InvalidClient(reason) => Some(format!("{reason:?}").into()),
+            Self::InvalidClient(reason) => Some(reason.to_string().into()),
             Self::InvalidToken(reason) => Some(format!("{reason:?}").into()),
             Self::ServerError(cause) => Some(cause.as_str().into()),
             _ => None,

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::{client::TokenEndpointAuthMethod, grant::GrantType, issuer::Issuer};
+use super::{client::TokenEndpointAuthMethod, dpop, grant::GrantType, issuer::Issuer};
 use crate::jose::KeyRing;
 
 /// The metadata document. `scopes_supported` is left out, since some clients ask for all that is listed.
@@ -31,6 +31,8 @@ pub struct Metadata {
     id_token_signing_alg_values_supported: Vec<&'static str>,
     /// True when left out (OpenID Connect Discovery 1.0 §3), so it is said.
     request_uri_parameter_supported: bool,
+    /// RFC 9449 §5.1: none of them symmetric.
+    dpop_signing_alg_values_supported: Vec<&'static str>,
 }
 
 impl Metadata {
@@ -59,6 +61,7 @@ impl Metadata {
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: published.map(|alg| alg.as_str()).collect(),
             request_uri_parameter_supported: false,
+            dpop_signing_alg_values_supported: dpop::algorithms().collect(),
         }
     }
 }

@@ -71,7 +71,7 @@ const HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 fn clients(config: &Config) -> Vec<Client> {
-    config.clients(|_| SecretHash::parse(HASH)).unwrap()
+    config.clients(|_, _| SecretHash::parse(HASH)).unwrap()
 }
 
 #[test]
@@ -278,7 +278,7 @@ nested = { b = [true, { c = "é" }], a = 1e2 }
     let config = File::new(text).beside("secret.txt", b"s3cret\n").load(dev(&[])).unwrap();
     let mut secrets = Vec::new();
     let all = config
-        .clients(|secret| {
+        .clients(|secret, _| {
             secrets.push(secret.expose().clone());
             SecretHash::parse(HASH)
         })

@@ -13,14 +13,19 @@ use std::{
 use super::{
     Client, ClientAuthentication, ClientDirectory, ClientId, ClientSecret, SecretHash,
     TokenEndpointAuthMethod,
-    credentials::Proof,
+    assertion::{self, AssertionVerifier, ClientAssertion, Proven, refusal::AssertionRefusal},
+    credentials::{AssertionKind, Proof},
+    keys::KeySource,
     secret::{SecretVerifier, Verdict, is_generated},
     uses::SecretUses,
 };
 use crate::{
     clock::Timestamp,
+    jose::verification_key::InvalidKey,
     oauth::{
         error::{ClientRefusal, Error},
+        issuer::Issuer,
+        replay::{Namespace, ReplayError, ReplayGuard},
         sender::Sender,
         throttle::{Attempt, FailureThrottle},
     },
@@ -33,13 +38,17 @@ const BUSY_RETRY: Duration = Duration::from_secs(1);
 /// A client that has proved who it is. Only [`Authenticator::authenticate`] makes one, so code that asks for it cannot
 /// run without authentication.
 #[derive(Clone, Debug)]
-pub struct AuthenticatedClient(Arc<Client>);
+pub struct AuthenticatedClient {
+    client: Arc<Client>,
+    /// What is kept of the secret it proved to know, if that is how it did.
+    secret: Option<SecretHash>,
+}
 
 impl Deref for AuthenticatedClient {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        &self.0
+        &self.client
     }
 }
 
@@ -48,19 +57,41 @@ impl Deref for AuthenticatedClient {
 pub struct Authenticator {
     directory: Arc<ClientDirectory>,
     verifier: Arc<SecretVerifier>,
+    assertions: AssertionVerifier,
     throttle: Option<FailureThrottle>,
     uses: Arc<SecretUses>,
+    replays: Arc<ReplayGuard>,
+}
+
+/// What an [`Authenticator`] takes from outside.
+#[derive(Debug)]
+pub struct Dependencies {
+    /// The issuer identifier, which assertions name as their audience.
+    pub issuer: Issuer,
+    /// The clients.
+    pub directory: Arc<ClientDirectory>,
+    /// Checks their secrets.
+    pub secrets: Arc<SecretVerifier>,
+    /// Limits failures; without one, guesses are limited by the cost of Argon2id alone.
+    pub throttle: Option<FailureThrottle>,
+    /// Takes note of the secrets that are used.
+    pub uses: Arc<SecretUses>,
+    /// Sees to it that an assertion is used once.
+    pub replays: Arc<ReplayGuard>,
+    /// Knows the keys that clients publish.
+    pub published_keys: Option<Arc<dyn KeySource>>,
 }
 
 impl Authenticator {
-    /// An authenticator over these clients. Without a throttle, guesses are limited by the cost of Argon2id alone.
-    pub fn new(
-        directory: Arc<ClientDirectory>,
-        verifier: Arc<SecretVerifier>,
-        throttle: Option<FailureThrottle>,
-        uses: Arc<SecretUses>,
-    ) -> Self {
-        Self { directory, verifier, throttle, uses }
+    /// Puts it together.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] when the generator of keys fails.
+    pub fn new(dependencies: Dependencies) -> Result<Self, InvalidKey> {
+        let Dependencies { issuer, directory, secrets, throttle, uses, replays, published_keys } =
+            dependencies;
+        let assertions = AssertionVerifier::new(issuer, Arc::clone(&secrets), published_keys)?;
+        Ok(Self { directory, verifier: secrets, assertions, throttle, uses, replays })
     }
 
     /// Verifies a claim that a sender makes.
@@ -102,18 +133,92 @@ impl Authenticator {
                 return Err(error);
             }
         };
-        let verified = match (&claim.proof, client) {
-            (Proof::Secret { .. }, _) | (_, None) => {
-                Err(Error::InvalidClient(ClientRefusal::WrongCredentials))
+        // Which of the methods of a proof it is, the registration of the client decides.
+        let verified = match &claim.proof {
+            Proof::Assertion { assertion, kind: AssertionKind::JwtBearer } => {
+                let client = client.filter(|client| uses(client, &assertion::METHODS));
+                self.by_assertion(client, &claim.client_id, assertion, sender, now).await
             }
-            (Proof::Assertion { .. } | Proof::Certificate, Some(_)) => {
-                Err(Error::InvalidClient(ClientRefusal::UnsupportedMethod))
-            }
+            Proof::Assertion { kind: AssertionKind::JwtSpiffe, .. }
+            | Proof::Certificate
+            | Proof::Secret { .. } => Err(Error::InvalidClient(ClientRefusal::UnsupportedMethod)),
         };
-        if !matches!(verified, Err(Error::InvalidClient(_))) {
-            attempt.forgive();
+        match verified {
+            // Where the store is not read any more, a known client must not tell itself apart (V-22).
+            Err(Error::InvalidClient(_)) if attempt.exhausted.is_some() => {
+                Err(Error::RateLimited { retry_after: attempt.exhausted.unwrap_or_default() })
+            }
+            Err(Error::InvalidClient(_)) => verified,
+            _ => {
+                attempt.forgive();
+                verified
+            }
         }
-        verified
+    }
+
+    /// By an assertion of the client itself (RFC 7523 §2.2). The claim that it was not used before comes last: nobody can use
+    /// up what is not theirs (V-46).
+    async fn by_assertion(
+        &self,
+        client: Option<Arc<Client>>,
+        client_id: &ClientId,
+        assertion: &Secret<String>,
+        sender: &Sender,
+        now: Timestamp,
+    ) -> Result<AuthenticatedClient, Error> {
+        let assertion = ClientAssertion::read(assertion.expose())
+            .map_err(|refusal| Error::InvalidClient(ClientRefusal::Assertion(refusal)))?;
+        // Somebody chose the secret, so that somebody may guess it.
+        let throttle = self.throttle.as_ref().filter(|_| assertion.is_of_secret());
+        if let Some(retry_after) = throttle.and_then(|t| t.blocked(sender.source, client_id, now)) {
+            return Err(Error::RateLimited { retry_after });
+        }
+
+        let verified = self.assertions.verify(client.as_deref(), &assertion, sender.endpoint, now).await;
+        if let (Some(throttle), Err(Error::InvalidClient(_))) = (throttle, &verified) {
+            throttle
+                .charge(sender.source, client_id, now)
+                .map_err(|retry_after| Error::RateLimited { retry_after })?;
+        }
+        let Proven { secret, one_use } = verified?;
+        self.replays
+            .claim(Namespace::ClientAssertion, &[client_id.as_str(), &one_use.token_id], one_use.until, now)
+            .await
+            .map_err(refuse_replay)?;
+
+        if let Some(secret_id) = secret.and_then(|secret| secret.secret_id.as_ref()) {
+            self.uses.note(client_id, secret_id, now);
+        }
+        let secret = secret.map(|secret| secret.hash.clone());
+        client
+            .map(|client| AuthenticatedClient { client, secret })
+            .ok_or(Error::InvalidClient(ClientRefusal::Assertion(AssertionRefusal::Client)))
+    }
+
+    /// Whether a client that authenticated a while ago still could in the same way: it is enabled, nothing about how it
+    /// authenticates was changed, and the secret it used is still good. Returns it as it is registered now.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`] when it is not so; [`Error::TemporarilyUnavailable`] when the client could not be looked up.
+    pub async fn look_again(
+        &self,
+        before: &AuthenticatedClient,
+        now: Timestamp,
+    ) -> Result<AuthenticatedClient, Error> {
+        let client = self.directory.find(before.client_id.as_str()).await?;
+        let stands = |client: &Arc<Client>| {
+            client.enabled
+                && client.token_endpoint_auth_method == before.token_endpoint_auth_method
+                && client.proof == before.proof
+                && before
+                    .secret
+                    .as_ref()
+                    .is_none_or(|used| client.usable_secrets(now).any(|secret| secret.hash == *used))
+        };
+        client
+            .filter(stands)
+            .map(|client| AuthenticatedClient { client, secret: before.secret.clone() })
+            .ok_or(Error::InvalidClient(ClientRefusal::WrongCredentials))
     }
 
     /// The client of this identifier, if it is known and enabled.
@@ -164,14 +269,16 @@ impl Authenticator {
 
         match (verdict, &client) {
             (Verdict::Right(place), Some(client)) => {
-                if let Some(secret_id) = secrets.get(place).and_then(|secret| secret.secret_id.as_ref()) {
+                let secret = secrets.get(place);
+                if let Some(secret_id) = secret.and_then(|secret| secret.secret_id.as_ref()) {
                     self.uses.note(&client.client_id, secret_id, now);
                 }
                 if let Some(throttle) = throttle.filter(|_| charged.load(Ordering::Relaxed)) {
                     throttle.refund(source, client_id);
                 }
                 attempt.forgive();
-                Ok(AuthenticatedClient(Arc::clone(client)))
+                let secret = secret.map(|secret| secret.hash.clone());
+                Ok(AuthenticatedClient { client: Arc::clone(client), secret })
             }
             (Verdict::NoToll(retry_after), _) => Err(Error::RateLimited { retry_after }),
             (Verdict::NoTurn, _) => {
@@ -183,6 +290,20 @@ impl Authenticator {
                 Err(exhausted.unwrap_or(Error::InvalidClient(ClientRefusal::WrongCredentials)))
             }
         }
+    }
+}
+
+/// Whether the client is registered for one of these methods.
+fn uses(client: &Client, methods: &[TokenEndpointAuthMethod]) -> bool {
+    client.token_endpoint_auth_method.is_some_and(|method| methods.contains(&method))
+}
+
+/// Who presents an assertion again is no client; when nobody can say whether it was, the caller may come back with another.
+fn refuse_replay(error: ReplayError) -> Error {
+    match error {
+        ReplayError::Seen => Error::InvalidClient(ClientRefusal::Assertion(AssertionRefusal::Replayed)),
+        ReplayError::Unavailable { retry_after } => Error::TemporarilyUnavailable { retry_after },
+        ReplayError::TooLong => Error::TemporarilyUnavailable { retry_after: BUSY_RETRY },
     }
 }
 

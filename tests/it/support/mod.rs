@@ -8,6 +8,7 @@ pub mod forge;
 pub mod http;
 pub mod jwt;
 pub mod parallel;
+pub mod patience;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
@@ -15,6 +16,7 @@ pub mod raw_grpc;
 pub mod refused;
 pub mod replica;
 pub mod server;
+pub mod tls;
 pub mod wire;
 
 pub use auth::{Auth, WRONG};

@@ -22,7 +22,9 @@ use mintage::{
             registration::RegistrationDefaults,
             secret::SecretVerifier,
         },
+        dpop::DpopPolicy,
         freshness::Freshness,
+        replay::{Replay, ReplayGuard},
         replica::Replica,
         store::{
             Change, ChangeFeed, Changes, ClientQuery, ClientRecord, ClientStore, KeyRecord, KeyStore,
@@ -254,13 +256,16 @@ impl KeyStore for FakeStore {
 pub struct Cluster {
     pub store: Arc<FakeStore>,
     keys: Arc<Keys>,
+    /// The setting of its replicas.
+    pub replay: Replay,
 }
 
 impl Cluster {
     /// A store with the clients `a`, `b` and `resource-server`.
     pub fn new() -> Self {
         let key = SigningKey::generate(SigningAlgorithm::ES256).unwrap();
-        let cluster = Self { store: Arc::default(), keys: Arc::new(Keys::fixed(vec![key]).unwrap()) };
+        let keys = Arc::new(Keys::fixed(vec![key]).unwrap());
+        let cluster = Self { store: Arc::default(), keys, replay: Replay::Strict };
         for client_id in ["a", "b", "resource-server"] {
             cluster.store.register(client_id, true, &[("1", Self::secret(client_id, 1))]);
         }
@@ -308,6 +313,7 @@ impl Cluster {
         let (revocations, uses) = (Arc::default(), Arc::default());
         let policy = Policy {
             registration: false,
+            dpop: DpopPolicy { max_age: Duration::from_secs(60), nonce_secret: None },
             issuer: Issuer::parse(ISSUER).unwrap(),
             max_lifetime: Duration::from_secs(86400),
             max_revocation_age: Duration::from_secs(30),
@@ -322,9 +328,11 @@ impl Cluster {
             revocations: Arc::clone(&revocations),
             freshness: Arc::clone(&freshness),
             revocation_store: Some(Arc::<FakeStore>::clone(&self.store)),
+            replays: Arc::new(ReplayGuard::new(Some(Arc::<FakeStore>::clone(&self.store)), self.replay)),
             uses: Arc::clone(&uses),
+            published_keys: None,
         };
-        let server = Arc::new(AuthorizationServer::new(policy, dependencies));
+        let server = Arc::new(AuthorizationServer::new(policy, dependencies).unwrap());
         let stores = Stores {
             clients: Arc::<FakeStore>::clone(&self.store),
             keys: Arc::<FakeStore>::clone(&self.store),
