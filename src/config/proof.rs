@@ -4,8 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
-pub use crate::oauth::replay::Replay;
 use crate::jose::JwsAlgorithm;
+pub use crate::oauth::replay::Replay;
 
 /// `[tls]`
 #[derive(Clone, Debug, PartialEq, Eq)]
