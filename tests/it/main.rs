@@ -36,5 +36,6 @@ mod store;
 mod support;
 mod target;
 mod throttling;
+mod tls;
 mod transport;
 mod userinfo;
