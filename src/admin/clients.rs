@@ -19,7 +19,8 @@ use crate::{
     oauth::{
         Issuer, Revocations,
         client::{
-            Client, ClientDirectory, ClientId, ClientRegistration, IntrospectPermission, TokenEndpointAuthMethod,
+            Client, ClientDirectory, ClientId, ClientRegistration, IntrospectPermission,
+            TokenEndpointAuthMethod,
             document::ClientDocument,
             registration::{InvalidMember, RegistrationDefaults},
             secret::SecretVerifier,

@@ -18,7 +18,9 @@ use super::{
 use crate::{
     oauth::{
         bearer::RESERVED_PREFIX,
-        client::{ClientId, ClientRegistration, SecretForm, SecretHash, document::ClientDocument, secret::Verdict},
+        client::{
+            ClientId, ClientRegistration, SecretForm, SecretHash, document::ClientDocument, secret::Verdict,
+        },
         scope::Scope,
     },
     secret::Secret,

@@ -160,11 +160,7 @@ impl ClientAdmin {
     }
 
     /// The text to keep of a secret, made off the threads that serve requests: Argon2id takes tens of milliseconds.
-    pub(super) async fn keep(
-        &self,
-        secret: Secret<String>,
-        form: SecretForm,
-    ) -> Result<String, AdminError> {
+    pub(super) async fn keep(&self, secret: Secret<String>, form: SecretForm) -> Result<String, AdminError> {
         let (verifier, random) = (Arc::clone(&self.0.secrets), Arc::clone(&self.0.random));
         tokio::task::spawn_blocking(move || verifier.keep(&secret, form, &*random).map(|hash| hash.to_text()))
             .await

@@ -71,7 +71,8 @@ impl Core {
         let secrets = Arc::new(SecretVerifier::with_key(&start.secret_hash_key, &SystemRandom, cores)?);
         let clients = {
             let (config, secrets) = (config.clone(), Arc::clone(&secrets));
-            blocking(move || config.clients(|secret, form| secrets.keep(secret, form, &SystemRandom))).await??
+            blocking(move || config.clients(|secret, form| secrets.keep(secret, form, &SystemRandom)))
+                .await??
         };
         warn_about(config);
 
@@ -123,6 +124,7 @@ impl Core {
             replays: Arc::clone(&replays),
             uses,
             published_keys: None,
+            federation: None,
         };
         let server = Arc::new(AuthorizationServer::new(policy, dependencies)?);
         let client_admin =
@@ -137,7 +139,8 @@ impl Core {
     /// # Errors
     /// [`ConfigErrors`]; the old clients stay in use.
     pub fn reload(&self, config: &Config) -> Result<usize, ConfigErrors> {
-        let clients = config.reload()?.clients(|secret, form| self.secrets.keep(secret, form, &SystemRandom))?;
+        let clients =
+            config.reload()?.clients(|secret, form| self.secrets.keep(secret, form, &SystemRandom))?;
         let count = clients.len();
         self.clients.replace(clients);
         Ok(count)

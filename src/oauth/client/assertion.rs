@@ -140,8 +140,7 @@ impl AssertionVerifier {
         };
         let claims = AssertionClaims::read(payload)
             .map_err(|problem| refuse(AssertionRefusal::Claims(problem), false))?;
-        let expected =
-            Expected { client_id: client.client_id.as_str(), issuer: &self.issuer, endpoint, now };
+        let expected = Expected { client_id: client.client_id.as_str(), issuer: &self.issuer, endpoint, now };
         let one_use = claims
             .check(client.proof.profile, &expected)
             .map_err(|refusal| refuse(refusal, claims.check(Profile::Compat, &expected).is_ok()))?;
@@ -165,7 +164,10 @@ impl AssertionVerifier {
             Some(ClientKeys::At(uri)) => Some(&**uri),
             Some(ClientKeys::Registered { .. }) | None => None,
         };
-        if client.proof.profile == Profile::Smart && header.jku.is_some() && header.jku.as_deref() != registered {
+        if client.proof.profile == Profile::Smart
+            && header.jku.is_some()
+            && header.jku.as_deref() != registered
+        {
             return Ok(Err(AssertionRefusal::KeySetUrl));
         }
         if assertion.is_of_secret() {
@@ -175,14 +177,16 @@ impl AssertionVerifier {
             (None, _) => Err(AssertionRefusal::NoKey),
             (Some(ClientKeys::Registered { keys, .. }), _) => Ok(Keys::Set(Arc::clone(keys))),
             (Some(ClientKeys::At(_)), None) => Err(AssertionRefusal::KeysUnavailable),
-            (Some(ClientKeys::At(uri)), Some(source)) => match source.keys(uri, header.kid.as_deref()).await {
-                Ok(set) => Ok(Keys::Set(set)),
-                Err(KeyError::Unavailable(reason)) => {
-                    tracing::warn!(client_id = client.client_id.as_str(), %reason, "the keys of a client cannot be had");
-                    Err(AssertionRefusal::KeysUnavailable)
+            (Some(ClientKeys::At(uri)), Some(source)) => {
+                match source.keys(uri, header.kid.as_deref()).await {
+                    Ok(set) => Ok(Keys::Set(set)),
+                    Err(KeyError::Unavailable(reason)) => {
+                        tracing::warn!(client_id = client.client_id.as_str(), %reason, "the keys of a client cannot be had");
+                        Err(AssertionRefusal::KeysUnavailable)
+                    }
+                    Err(KeyError::Busy { retry_after }) => return Err(Error::Busy { retry_after }),
                 }
-                Err(KeyError::Busy { retry_after }) => return Err(Error::Busy { retry_after }),
-            },
+            }
         })
     }
 
@@ -220,7 +224,8 @@ impl AssertionVerifier {
             },
             Ok(Keys::Secrets(keys)) if keys.is_empty() => AssertionRefusal::NoKey,
             Ok(Keys::Secrets(keys)) => {
-                let signed = |(secret, key): (_, VerificationKey)| Some((jws.verify(&key).ok()?, Some(secret)));
+                let signed =
+                    |(secret, key): (_, VerificationKey)| Some((jws.verify(&key).ok()?, Some(secret)));
                 return keys.into_iter().find_map(signed).ok_or(AssertionRefusal::Signature);
             }
             Err(refusal) => refusal,
@@ -234,7 +239,8 @@ impl AssertionVerifier {
 
 /// What an assertion of this client may be signed with: what its registration lists, of what its method and a profile allow.
 pub(super) fn allowed(client: &Client, profile: Profile) -> Vec<JwsAlgorithm> {
-    let method = client.token_endpoint_auth_method.map_or(&[][..], TokenEndpointAuthMethod::assertion_algorithms);
+    let method =
+        client.token_endpoint_auth_method.map_or(&[][..], TokenEndpointAuthMethod::assertion_algorithms);
     let listed = &client.proof.assertion_algorithms;
     method
         .iter()

@@ -54,7 +54,10 @@ impl Together<'_> {
             ),
         }
         if profile == Profile::Fapi2 && !self.proof.federated.is_empty() {
-            problems.report("federated", "is not allowed with profile \"fapi2\": the client itself must authenticate");
+            problems.report(
+                "federated",
+                "is not allowed with profile \"fapi2\": the client itself must authenticate",
+            );
         }
         if !profile.allows_token_algorithm(self.token_algorithm) {
             problems.report(
@@ -133,7 +136,10 @@ impl Together<'_> {
 }
 
 /// Whether a hash that somebody wrote down is of the kind that the method can be verified with.
-pub(super) fn check_form(method: Option<TokenEndpointAuthMethod>, hash: &SecretHash) -> Result<(), &'static str> {
+pub(super) fn check_form(
+    method: Option<TokenEndpointAuthMethod>,
+    hash: &SecretHash,
+) -> Result<(), &'static str> {
     match (SecretForm::of(method), hash.form()) {
         (SecretForm::Hashed, SecretForm::Hashed) | (SecretForm::Sealed, SecretForm::Sealed) => Ok(()),
         (SecretForm::Sealed, SecretForm::Hashed) => Err(

@@ -228,9 +228,10 @@ impl ClientRegistration {
             .unwrap_or_default();
         problems.take("claims", check_claims(&self.claims));
         let proof = proof_members::check(&self, token_endpoint_auth_method, &mut problems);
-        let max_lifetime = proof.profile.longest_token().map_or(defaults.max_lifetime, |longest| {
-            longest.min(defaults.max_lifetime)
-        });
+        let max_lifetime = proof
+            .profile
+            .longest_token()
+            .map_or(defaults.max_lifetime, |longest| longest.min(defaults.max_lifetime));
         let lifetime = self.access_token_lifetime.unwrap_or(defaults.lifetime.min(max_lifetime));
         problems.take("access_token_lifetime", check_lifetime(lifetime, max_lifetime));
         let together = Together {
@@ -375,7 +376,7 @@ fn check_plain(secret: &Secret<String>) -> Result<(), String> {
 
 fn known_grant_type(name: &str) -> Result<GrantType, String> {
     GrantType::parse(name)
-        .ok_or_else(|| format!("{name:?} is not a grant this server offers; use \"client_credentials\""))
+        .ok_or_else(|| format!("{name:?} is not a grant this server offers; use \"client_credentials\" or, for tokens of trusted issuers, \"urn:ietf:params:oauth:grant-type:jwt-bearer\""))
 }
 
 fn check_lifetime(lifetime: Duration, max: Duration) -> Result<(), String> {

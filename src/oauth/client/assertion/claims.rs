@@ -61,7 +61,11 @@ impl AssertionClaims {
     }
 
     /// Checks the claims under the rules of a profile.
-    pub(super) fn check(&self, profile: Profile, expected: &Expected<'_>) -> Result<OneUse, AssertionRefusal> {
+    pub(super) fn check(
+        &self,
+        profile: Profile,
+        expected: &Expected<'_>,
+    ) -> Result<OneUse, AssertionRefusal> {
         let now = expected.now;
         // 6. Issuer and subject are the client (RFC 7523 §3, rules 1 and 2; CHK-59, CHK-60, V-7, V-19).
         if self.issuer != expected.client_id || self.subject != expected.client_id {
@@ -110,7 +114,8 @@ impl AssertionClaims {
                     expected.issuer.endpoint("/token"),
                     expected.endpoint.url(expected.issuer),
                 ];
-                let is_ours = |value: &String| urls.iter().any(|url| value.strip_suffix('/').unwrap_or(value) == url);
+                let is_ours =
+                    |value: &String| urls.iter().any(|url| value.strip_suffix('/').unwrap_or(value) == url);
                 let values = values(audience);
                 !values.is_empty() && values.iter().all(is_ours)
             }
@@ -227,7 +232,11 @@ mod tests {
         for name in ["exp", "iat", "nbf"] {
             for value in [json!("1"), json!(true), Value::Null, json!([NOW]), json!(-1), json!(1e300)] {
                 let refusal = refused(name, value.clone());
-                assert_eq!(refusal, Some(AssertionRefusal::Claims(InvalidJson::Member(name))), "{name} {value}");
+                assert_eq!(
+                    refusal,
+                    Some(AssertionRefusal::Claims(InvalidJson::Member(name))),
+                    "{name} {value}"
+                );
             }
         }
     }
