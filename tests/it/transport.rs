@@ -140,8 +140,30 @@ fn rest(held: &Held) -> Router {
         .fallback(async || "a fallback that must not survive")
 }
 
-        let task = tokio::spawn(serve::serve(on(listener), routes, limits, telemetry, shutdown.clone()));
-        Self { address, shutdown, metrics, held, task }
+/// The leaf the peer presented, in DER, and how many certificates came with it.
+async fn certificate(Extension(peer): Extension<Peer>) -> impl axum::response::IntoResponse {
+    let (leaf, more) = match peer.certificates.as_deref() {
+        Some(chain) => (chain.leaf.clone(), chain.intermediates.len()),
+        None => (Vec::new(), 0),
+    };
+    ([("x-secure", peer.secure.to_string()), ("x-intermediates", more.to_string())], leaf)
+}
+
+impl Held {
+    fn with<T>(&self, answer: T) -> T {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        answer
+    }
+
+    async fn until_end(&self) -> &'static str {
+        let end = self.end.notified();
+        self.with(end).await;
+        "held"
+    }
+
+    async fn for_ever(&self) -> String {
+        self.with(std::future::pending()).await
+    }
 }
 
 /// Reports whatever the caller names, as no real handler would.

@@ -22,7 +22,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::tls::TestCa;
+use super::{patience::PATIENCE, tls::TestCa};
 
 /// The instant every test begins at.
 pub const NOW: u64 = 1_800_000_000;
@@ -227,7 +227,8 @@ async fn listen(
 ) -> (SocketAddr, JoinHandle<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let limits = Limits { max_header_bytes: 16 * 1024, ..Limits::default() };
+    // The deadlines of connections have tests of their own; here a slow machine may take its time.
+    let limits = Limits { max_header_bytes: 16 * 1024, request: PATIENCE, ..Limits::default() };
     let listener = match tls {
         Some(tls) => serve::Listener::tls(listener, tls),
         None => listener.into(),
