@@ -7,6 +7,7 @@ use super::{
     names,
     proof::{KeysAt, TrustDomain, TrustedIssuer},
 };
+use crate::jose::JwsAlgorithm;
 
 const TRUST_DOMAIN_MEMBERS: [&str; 3] = ["x509_bundle_file", "jwt_bundle_file", "jwt_bundle_uri"];
 
@@ -14,7 +15,7 @@ const ISSUER_MEMBERS: [&str; 8] =
     ["issuer", "jwks_file", "jwks_uri", "discovery", "audience", "algorithms", "replay", "conditions"];
 
 /// What the tokens of an issuer may be signed with when nothing is said.
-const DEFAULT_ALGORITHMS: [&str; 2] = ["RS256", "ES256"];
+const DEFAULT_ALGORITHMS: [JwsAlgorithm; 2] = [JwsAlgorithm::RS256, JwsAlgorithm::ES256];
 
 /// Reads `[spiffe]`.
 pub(super) fn read_spiffe(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Vec<TrustDomain> {
@@ -99,8 +100,10 @@ fn read_issuer(reader: &mut Reader<'_>, index: usize, table: &Spanned<DeValue<'_
     if keys.is_none() || places.next().is_some() {
         table.report("jwks_uri", "set exactly one of jwks_file, jwks_uri and discovery = true");
     }
-    let algorithms =
-        table.texts("algorithms").unwrap_or_else(|| DEFAULT_ALGORITHMS.map(str::to_owned).to_vec());
+    let algorithms = table
+        .texts("algorithms")
+        .map(|texts| texts.iter().filter_map(|text| algorithm(&mut table, text)).collect());
+    let algorithms = algorithms.unwrap_or_else(|| DEFAULT_ALGORITHMS.to_vec());
     let uses_jti = match table.text("replay").as_deref() {
         None | Some("jti") => true,
         Some("none") => false,
@@ -112,6 +115,23 @@ fn read_issuer(reader: &mut Reader<'_>, index: usize, table: &Spanned<DeValue<'_
     let conditions = table.pairs("conditions");
     let audience = table.text("audience");
     Some(TrustedIssuer { issuer: issuer?, keys: keys?, audience, algorithms, uses_jti, conditions })
+}
+
+fn algorithm(table: &mut Table<'_, '_, '_, '_>, text: &str) -> Option<JwsAlgorithm> {
+    match text.parse::<JwsAlgorithm>() {
+        Ok(alg) if !alg.is_symmetric() => Some(alg),
+        Ok(_) => {
+            table.report(
+                "algorithms",
+                format!("{text} takes a shared secret; name algorithms of public keys"),
+            );
+            None
+        }
+        Err(error) => {
+            table.report("algorithms", format!("{text:?}: {error}"));
+            None
+        }
+    }
 }
 
 /// One table, read member by member.
@@ -228,7 +248,7 @@ mod tests {
         assert_eq!(domain.jwt_bundle, Some(KeysAt::Uri("https://a.example/b".to_owned())));
         let issuer = &document.trusted_issuers[0];
         assert_eq!((issuer.keys.clone(), issuer.uses_jti), (KeysAt::Discovery, false));
-        assert_eq!(issuer.algorithms, ["RS256", "ES256"]);
+        assert_eq!(issuer.algorithms, DEFAULT_ALGORITHMS);
         assert_eq!(issuer.conditions, [("kubernetes.io.namespace".to_owned(), "prod".to_owned())]);
     }
 
