@@ -18,6 +18,7 @@ mod client_authentication;
 mod config;
 mod durability;
 mod faults;
+mod federation;
 mod golden;
 mod grpc_wire;
 mod introspect;
