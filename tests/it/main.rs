@@ -36,5 +36,6 @@ mod store;
 mod support;
 mod target;
 mod throttling;
+mod token_get;
 mod transport;
 mod userinfo;
