@@ -113,7 +113,6 @@ async fn until(is_so: impl Fn() -> bool) {
 /// Limits short enough to wait for.
 fn quick() -> Limits {
     Limits {
-        handshake: Duration::from_millis(300),
         first_byte: Duration::from_millis(300),
         header: Duration::from_millis(300),
         request: Duration::from_millis(500),
@@ -140,6 +139,15 @@ fn rest(held: &Held) -> Router {
         .fallback(async || "a fallback that must not survive")
 }
 
+/// The leaf the peer presented, in DER, and how many certificates came with it.
+async fn certificate(Extension(peer): Extension<Peer>) -> impl axum::response::IntoResponse {
+    let (leaf, more) = match peer.certificates.as_deref() {
+        Some(chain) => (chain.leaf.clone(), chain.intermediates.len()),
+        None => (Vec::new(), 0),
+    };
+    ([("x-secure", peer.secure.to_string()), ("x-intermediates", more.to_string())], leaf)
+}
+
 impl Held {
     fn with<T>(&self, answer: T) -> T {
         self.begun.fetch_add(1, Ordering::SeqCst);
@@ -155,15 +163,6 @@ impl Held {
     async fn for_ever(&self) -> String {
         self.with(std::future::pending()).await
     }
-}
-
-/// The leaf the peer presented, in DER, and how many certificates came with it.
-async fn certificate(Extension(peer): Extension<Peer>) -> impl axum::response::IntoResponse {
-    let (leaf, more) = match peer.certificates.as_deref() {
-        Some(chain) => (chain.leaf.clone(), chain.intermediates.len()),
-        None => (Vec::new(), 0),
-    };
-    ([("x-secure", peer.secure.to_string()), ("x-intermediates", more.to_string())], leaf)
 }
 
 /// Reports whatever the caller names, as no real handler would.
