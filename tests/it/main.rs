@@ -38,5 +38,6 @@ mod support;
 mod target;
 mod throttling;
 mod tls;
+mod token_get;
 mod transport;
 mod userinfo;
