@@ -9,7 +9,8 @@ use super::{
     duration,
     problem::Origin,
     proof::{
-        ClientAuth, ClientCertHeader, Dpop, JwksFetch, KeysAt, Proxy, Replay, Tls, TrustDomain, TrustedIssuer,
+        Certificate, ClientAuth, ClientCertHeader, Dpop, JwksFetch, KeysAt, Proxy, Replay, Tls, TrustDomain,
+        TrustedIssuer,
     },
     proof_tables::Located,
 };
@@ -20,15 +21,23 @@ const FETCH_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Dur
 const FETCH_BYTES: RangeInclusive<usize> = 1024..=4 * 1024 * 1024;
 
 impl Checker<'_> {
-    pub(super) fn tls(&mut self) -> Option<Tls> {
+    pub(super) fn tls(&mut self, made: bool) -> Option<Tls> {
         let path = |text: &str| Ok(Some(PathBuf::from(text)));
         let cert_file = self.value("tls.cert_file", path, None);
         let key_file = self.value("tls.key_file", path, None);
         let client_ca_file = self.value("tls.client_ca_file", path, None);
         let client_auth = self.value("tls.client_auth", client_auth, ClientAuth::Off);
+        if made {
+            if cert_file.is_some() || key_file.is_some() {
+                let key = if cert_file.is_some() { "tls.cert_file" } else { "tls.key_file" };
+                self.report(key, "--tls makes a certificate of its own; leave out one of the two");
+            }
+            return Some(Tls { certificate: Certificate::Made, client_ca_file, client_auth });
+        }
         match (cert_file, key_file) {
             (Some(cert_file), Some(key_file)) => {
-                Some(Tls { cert_file, key_file, client_ca_file, client_auth })
+                let certificate = Certificate::Files { cert_file, key_file };
+                Some(Tls { certificate, client_ca_file, client_auth })
             }
             (Some(_), None) => {
                 self.report("tls.cert_file", "needs its private key beside it; set tls.key_file");

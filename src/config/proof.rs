@@ -10,14 +10,26 @@ pub use crate::oauth::replay::Replay;
 /// `[tls]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// The certificate and its intermediates.
-    pub cert_file: PathBuf,
-    /// Its private key.
-    pub key_file: PathBuf,
+    /// Where the certificate comes from.
+    pub certificate: Certificate,
     /// The authorities of client certificates.
     pub client_ca_file: Option<PathBuf>,
     /// Whether clients are asked for a certificate.
     pub client_auth: ClientAuth,
+}
+
+/// Where the server's certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// `tls.cert_file` and `tls.key_file`
+    Files {
+        /// The certificate and its intermediates.
+        cert_file: PathBuf,
+        /// Its private key.
+        key_file: PathBuf,
+    },
+    /// `--dev --tls`: made at the start, signed by an authority made with it.
+    Made,
 }
 
 /// `tls.client_auth`

@@ -435,8 +435,8 @@ fn a_file_that_is_not_toml_misses_nothing() {
 #[test]
 fn listen_can_be_read_from_an_otherwise_wrong_configuration() {
     let sources = environment(&[("MINTAGE_LISTEN", "127.0.0.1:7"), ("MINTAGE_LISTN", "x")]);
-    assert_eq!(config::listen(&sources).unwrap().port(), 7);
-    assert!(config::listen(&environment(&[("MINTAGE_LISTEN", "x")])).is_err());
+    assert_eq!(config::reach(&sources).unwrap().listen.port(), 7);
+    assert!(config::reach(&environment(&[("MINTAGE_LISTEN", "x")])).is_err());
 }
 
 #[test]
