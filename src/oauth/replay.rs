@@ -206,7 +206,7 @@ impl ReplayGuard {
                  each replica remembers for itself"
             ),
             (None, _) if was_away => {
-                tracing::info!("the store knows again which assertions and proofs were used")
+                tracing::info!("the store knows again which assertions and proofs were used");
             }
             _ => {}
         }

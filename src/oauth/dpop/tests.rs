@@ -18,6 +18,7 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp::from_seconds(seconds)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it takes what json! makes")]
 fn object(value: Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
 }

@@ -7,8 +7,10 @@ pub mod cases;
 pub mod cluster;
 pub mod forge;
 pub mod http;
+pub mod issuer;
 pub mod jwt;
 pub mod parallel;
+pub mod patience;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
@@ -16,6 +18,7 @@ pub mod raw_grpc;
 pub mod refused;
 pub mod replica;
 pub mod server;
+pub mod tls;
 pub mod wire;
 
 pub use auth::{Auth, WRONG};

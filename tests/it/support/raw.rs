@@ -3,17 +3,17 @@
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
 
 /// Longer than any deadline that a test sets; reached only when the server fails to act.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A plain TCP connection.
-pub struct Raw {
-    pub stream: TcpStream,
+/// A connection: of TCP, or of what is spoken over it.
+pub struct Raw<S = TcpStream> {
+    pub stream: S,
     read: Vec<u8>,
 }
 
@@ -36,6 +36,12 @@ impl Raw {
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    pub fn over(stream: S) -> Self {
         Self { stream, read: Vec::new() }
     }
 
@@ -73,6 +79,18 @@ impl Raw {
                 Ok(Ok(length)) => all.extend_from_slice(&buffer[..length]),
             }
         }
+    }
+
+    /// What arrives until there are so many bytes, or the connection ends.
+    pub async fn at_least(&mut self, length: usize) -> Vec<u8> {
+        let mut buffer = [0; 1024];
+        while self.read.len() < length {
+            match timeout(PATIENCE, self.stream.read(&mut buffer)).await {
+                Ok(Ok(more)) if more > 0 => self.read.extend_from_slice(&buffer[..more]),
+                _ => break,
+            }
+        }
+        std::mem::take(&mut self.read)
     }
 
     /// The next response, which must have a content length; `None` when the connection ends before it.

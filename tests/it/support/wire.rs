@@ -10,8 +10,10 @@ use tonic::transport::Channel;
 
 use super::{
     auth::{Auth, encode},
+    patience::patiently,
     refused::{self, Refused},
     server::TestServer,
+    tls::{self, Pair, TestCa},
 };
 
 /// The two ways to call the server.
@@ -76,10 +78,20 @@ impl Wire {
             .connect()
             .await
             .expect("the server accepts connections");
+        Self::through(base, &reqwest::Client::new(), channel)
+    }
+
+    /// Both transports of a server that speaks TLS, by a caller that trusts `ca` and shows `client` if it is asked.
+    pub async fn both_with_tls(server: &TestServer, ca: &TestCa, client: Option<&Pair>) -> [Self; 2] {
+        let base = format!("https://{}", server.address);
+        Self::through(&base, &tls::http(ca, client), tls::channel(server.address, ca, client).await)
+    }
+
+    fn through(base: &str, http: &reqwest::Client, channel: Channel) -> [Self; 2] {
         let wire = |transport| Self {
             transport,
             base: base.to_owned(),
-            http: reqwest::Client::new(),
+            http: http.clone(),
             grpc: TokenServiceClient::new(channel.clone()),
         };
         [wire(Transport::Rest), wire(Transport::Grpc)]
@@ -143,9 +155,9 @@ impl Wire {
         self.granted(&Auth::of(client_id), &Issue::default()).await
     }
 
-    /// Asks for a token that must be granted, and returns it.
+    /// Asks for a token that must be granted, and returns it. A machine that is too busy to tell who asks is asked again.
     pub async fn granted(&self, auth: &Auth, issue: &Issue) -> String {
-        let response = self.issue(auth, issue).await;
+        let response = patiently!(self.issue(auth, issue).await, is_put_off);
         response.unwrap()["access_token"].as_str().unwrap().to_owned()
     }
 
@@ -190,7 +202,8 @@ impl Wire {
 
     /// Whether a token is active, according to a client that may ask about any.
     pub async fn is_active(&self, token: &str) -> bool {
-        let answer = self.introspect(&Auth::of("resource-server"), token).await.unwrap();
+        let auth = Auth::of("resource-server");
+        let answer = patiently!(self.introspect(&auth, token).await, is_put_off).unwrap();
         answer["active"].as_bool().unwrap()
     }
 
@@ -292,6 +305,10 @@ impl fmt::Debug for Wire {
 /// The message of a response, or the refusal that a status is.
 pub fn finish<T>(result: Result<tonic::Response<T>, tonic::Status>) -> Outcome<T> {
     result.map(tonic::Response::into_inner).map_err(|status| refused::from_status(&status))
+}
+
+fn is_put_off<T>(outcome: &Outcome<T>) -> bool {
+    outcome.as_ref().is_err_and(|refused| refused.error == "temporarily_unavailable")
 }
 
 fn parse(text: &str) -> Value {
