@@ -116,6 +116,7 @@ async fn reason(server: &TestServer, auth: &Auth) -> ClientRefusal {
                 resources: Vec::new(),
                 audiences: Vec::new(),
                 lifetime: None,
+                assertion: None,
             };
             server.core.server.issue(request).await.map(drop)
         }
