@@ -257,7 +257,7 @@ async fn what_is_not_built_is_refused_over_grpc() {
     for (message, auth, code) in [
         (pb::IssueRequest { grant: Some(exchange), ..request() }, &auth, "unsupported_grant_type"),
         (pb::IssueRequest { grant: Some(bearer), ..request() }, &auth, "unsupported_grant_type"),
-        (pb::IssueRequest { dpop_proof: "proof".to_owned(), ..request() }, &auth, "invalid_request"),
+        (pb::IssueRequest { dpop_proof: "proof".to_owned(), ..request() }, &auth, "invalid_dpop_proof"),
         (
             pb::IssueRequest { client_authentication: Some(assertion.clone()), ..request() },
             &auth,

@@ -56,12 +56,12 @@ async fn a_bound_token_is_worth_nothing_without_its_key() {
         let with = |changes: Value| {
             let mut claims = good.clone();
             claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-            key.proof(claims)
+            key.proof(&claims)
         };
         for (what, proofs, expected) in [
             ("no proof", vec![], "a DPoP proof is required"),
             ("two proofs", vec![with(json!({})), with(json!({}))], "there is more than one DPoP proof"),
-            ("another key", vec![other.proof(good.clone())], "another key"),
+            ("another key", vec![other.proof(&good)], "another key"),
             ("no ath", vec![with(json!({ "ath": null }))], "the ath"),
             (
                 "ath of another token",
@@ -153,7 +153,7 @@ async fn a_bound_token_administers_with_its_key_alone() {
     let answer = proving.issue(&Auth::of("operator"), &Issue::default()).await.unwrap();
     let token = answer["access_token"].as_str().unwrap();
     let ath = &userinfo_claims(&rest, token)["ath"];
-    let proof = || key.proof(json!({ "htm": "POST", "htu": format!("{ISSUER}/register"), "ath": ath }));
+    let proof = || key.proof(&json!({ "htm": "POST", "htu": format!("{ISSUER}/register"), "ath": ath }));
     for (scheme, proof, status) in
         [("DPoP", Some(proof()), 201), ("DPoP", None, 401), ("Bearer", Some(proof()), 401)]
     {

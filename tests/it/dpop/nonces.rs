@@ -10,7 +10,7 @@ async fn server() -> TestServer {
 fn proof(key: &DpopKey, mut claims: Value, nonce: &str, iat: u64) -> String {
     claims["nonce"] = nonce.into();
     claims["iat"] = iat.into();
-    key.proof(claims)
+    key.proof(&claims)
 }
 
 // CHK-124
@@ -52,7 +52,7 @@ async fn a_nonce_serves_many_proofs() {
         let key = DpopKey::generate();
         let mut claims = token_claims(&wire);
         claims["jti"] = "the-same".into();
-        let nonce = issue(&wire, &[key.proof(claims.clone())]).await.unwrap_err().dpop_nonce.unwrap();
+        let nonce = issue(&wire, &[key.proof(&claims)]).await.unwrap_err().dpop_nonce.unwrap();
         assert!(issue(&wire, &[proof(&key, claims, &nonce, NOW)]).await.is_ok());
         for _ in 0..3 {
             assert!(issue(&wire, &[proof(&key, token_claims(&wire), &nonce, NOW)]).await.is_ok());

@@ -14,9 +14,9 @@ async fn a_proof_that_is_none_is_refused() {
         let with = |changes: Value| {
             let mut claims = good.clone();
             claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-            key.proof(claims)
+            key.proof(&claims)
         };
-        let header = |changes: Value| key.proof_with(changes, good.clone());
+        let header = |changes: Value| key.proof_with(&changes, &good);
         let url = |path: &str| format!("{}{path}", good["htu"].as_str().unwrap());
         for (what, proofs) in [
             ("two", vec![with(json!({})), with(json!({}))]),
@@ -114,7 +114,7 @@ async fn no_header_moves_the_target() {
     let server = TestServer::shared().await;
     let [rest, _] = Wire::both(server).await;
     let key = DpopKey::generate();
-    let elsewhere = || key.proof(json!({ "htm": "POST", "htu": "https://evil.example/token" }));
+    let elsewhere = || key.proof(&json!({ "htm": "POST", "htu": "https://evil.example/token" }));
     for (proof, status) in [(elsewhere(), 400), (key.for_token(&rest), 200)] {
         let request = reqwest::Client::new()
             .post(server.url("/token"))

@@ -13,7 +13,7 @@ async fn a_proof_is_refused_again_for_as_long_as_it_could_be_accepted() {
         let key = DpopKey::generate();
         let mut claims = token_claims(&wire);
         claims["iat"] = (NOW + 10).into();
-        let proofs = [key.proof(claims)];
+        let proofs = [key.proof(&claims)];
         assert!(issue(&wire, &proofs).await.is_ok());
         for second in 0..=80 {
             server.clock.set(NOW + second);
@@ -43,19 +43,19 @@ async fn a_refused_proof_uses_nothing_up() {
         claims["jti"] = "once".into();
         let mut elsewhere = claims.clone();
         elsewhere["htu"] = "https://evil.example/".into();
-        assert!(issue(&wire, &[key.proof(elsewhere)]).await.is_err());
+        assert!(issue(&wire, &[key.proof(&elsewhere)]).await.is_err());
         // A client that does not authenticate, and one whose scope is refused.
-        let proving = wire.proving(&[key.proof(claims.clone())]);
+        let proving = wire.proving(&[key.proof(&claims)]);
         let wrong = proving.issue(&Auth::basic("rs256", crate::support::WRONG), &Issue::default()).await;
         assert_eq!(error(wrong), "invalid_client");
         assert_eq!(
             error(proving.issue(&Auth::of("rs256"), &Issue::scope("none-of-its-own")).await),
             "invalid_scope"
         );
-        assert!(issue(&wire, &[key.proof(claims.clone())]).await.is_ok());
-        assert!(issue(&wire, &[key.proof(claims.clone())]).await.is_err());
+        assert!(issue(&wire, &[key.proof(&claims)]).await.is_ok());
+        assert!(issue(&wire, &[key.proof(&claims)]).await.is_err());
         // Another key has identifiers of its own.
-        assert!(issue(&wire, &[other.proof(claims)]).await.is_ok());
+        assert!(issue(&wire, &[other.proof(&claims)]).await.is_ok());
     }
 }
 
@@ -81,7 +81,7 @@ async fn an_assertion_and_a_proof_may_have_the_same_identifier() {
     let proof = |jti: &str| {
         let mut claims = token_claims(&rest);
         claims["jti"] = jti.into();
-        dpop.proof(claims)
+        dpop.proof(&claims)
     };
     let ask = async |assertion: String, proof: String| {
         let form = [

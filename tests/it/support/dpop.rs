@@ -31,12 +31,12 @@ impl DpopKey {
     }
 
     /// A proof with these claims and a fresh `jti`, made at [`NOW`] unless they say otherwise; `null` leaves one out.
-    pub fn proof(&self, claims: Value) -> String {
-        self.proof_with(json!({}), claims)
+    pub fn proof(&self, claims: &Value) -> String {
+        self.proof_with(&json!({}), claims)
     }
 
     /// The same with changes to the header.
-    pub fn proof_with(&self, header: Value, claims: Value) -> String {
+    pub fn proof_with(&self, header: &Value, claims: &Value) -> String {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let jti = format!("jti-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let header = merged(json!({ "typ": "dpop+jwt", "jwk": self.0.jwk() }), header);
@@ -46,12 +46,12 @@ impl DpopKey {
 
     /// A good proof for a token request on this transport.
     pub fn for_token(&self, wire: &Wire) -> String {
-        self.proof(token_claims(wire))
+        self.proof(&token_claims(wire))
     }
 
     /// A good proof for userinfo with this token on this transport.
     pub fn for_userinfo(&self, wire: &Wire, token: &str) -> String {
-        self.proof(userinfo_claims(wire, token))
+        self.proof(&userinfo_claims(wire, token))
     }
 }
 
@@ -76,7 +76,7 @@ pub fn userinfo_claims(wire: &Wire, token: &str) -> Value {
 }
 
 /// The members of both objects; those of the second count, and `null` takes one away.
-pub fn merged(mut object: Value, changes: Value) -> Map<String, Value> {
+fn merged(mut object: Value, changes: &Value) -> Map<String, Value> {
     let members = object.as_object_mut().unwrap();
     members.extend(changes.as_object().unwrap().clone());
     members.retain(|_, value| !value.is_null());
