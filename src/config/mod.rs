@@ -247,13 +247,26 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
     check::check(raw, sources.clone(), file, problems)
 }
 
-/// The address the server listens on, whatever else may be wrong with the configuration.
+/// Where a server listens and what is spoken there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// The address of the one port.
+    pub listen: SocketAddr,
+    /// The address of the metrics port, which never speaks TLS.
+    pub ops_listen: SocketAddr,
+    /// Whether the one port speaks TLS.
+    pub tls: bool,
+    /// Whether nobody gets in there without a certificate.
+    pub certificate_required: bool,
+}
+
+/// The addresses the server listens on, whatever else may be wrong with the configuration.
 ///
 /// # Errors
-/// The problem with `listen`.
-pub fn listen(sources: &Sources) -> Result<SocketAddr, Problem> {
+/// The problem with an address.
+pub fn reach(sources: &Sources) -> Result<Reach, Problem> {
     let (raw, _) = read(sources, &mut Vec::new());
-    check::listen(&raw)
+    check::reach(&raw)
 }
 
 fn read(sources: &Sources, problems: &mut Vec<Problem>) -> (RawConfig, Option<PathBuf>) {

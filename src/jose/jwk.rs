@@ -136,6 +136,10 @@ impl PublicParameters {
     }
 }
 
+/// Values of `use` that mean signatures: RFC 7517 §4.2, and that of a SPIFFE bundle for the keys of JWT-SVIDs (SPIFFE Trust
+/// Domain and Bundle §4.2.2).
+const USES: [&str; 2] = ["sig", "jwt-svid"];
+
 /// The algorithms that a JWK may be used with to verify: those of its type that its own `alg`, `use` and `key_ops` allow
 /// (RFC 7517 §4.2 to §4.4). Often none.
 pub(super) fn allowed_algorithms(
@@ -143,7 +147,7 @@ pub(super) fn allowed_algorithms(
     parameters: &PublicParameters,
 ) -> Result<Vec<JwsAlgorithm>, InvalidKey> {
     let operations: Option<Vec<String>> = jwk.optional("key_ops").map_err(|_| InvalidKey)?;
-    let is_for_verification = text(jwk, "use")?.is_none_or(|key_use| key_use == "sig")
+    let is_for_verification = text(jwk, "use")?.is_none_or(|key_use| USES.contains(&&*key_use))
         && operations.is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));
     let declared = text(jwk, "alg")?;
     let allows = |alg: JwsAlgorithm| declared.as_deref().is_none_or(|declared| declared.parse() == Ok(alg));

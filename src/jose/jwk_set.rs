@@ -270,6 +270,7 @@ mod tests {
             json!({"kty": "EC", "crv": "secp256k1", "x": "AAAA", "y": "AAAA"}),
             json!({}),
             signing(&json!({"use": "enc"})),
+            signing(&json!({"use": "x509-svid"})),
             signing(&json!({"alg": "ECDH-ES"})),
             signing(&json!({"key_ops": ["deriveKey"]})),
         ] {

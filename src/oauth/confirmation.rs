@@ -81,7 +81,11 @@ impl AuthorizationServer {
         sender: &Sender,
         now: Timestamp,
     ) -> Result<Option<Confirmation>, Error> {
-        let x5t_s256 = if client.proof.certificate_bound_access_tokens {
+        // A profile that binds every token takes what there is (FAPI 2.0 Security Profile §5.3.2.1; CHK-141).
+        let by_profile = client.proof.profile.binds_tokens()
+            && sender.dpop_proofs.is_empty()
+            && sender.certificate.is_some();
+        let x5t_s256 = if client.proof.certificate_bound_access_tokens || by_profile {
             let certificate = certificate_hash(sender).ok_or_else(|| {
                 Error::invalid_request(
                     "the tokens of this client are bound to a certificate, and there is none",
@@ -98,6 +102,12 @@ impl AuthorizationServer {
             None
         };
         let is_bound = x5t_s256.is_some() || jkt.is_some();
+        if !is_bound && client.proof.profile.binds_tokens() {
+            return Err(Error::invalid_request(
+                "the tokens of this client are bound, and there is neither a DPoP proof nor a client certificate to bind \
+                 this one to",
+            ));
+        }
         Ok(is_bound.then_some(Confirmation { x5t_s256, jkt }))
     }
 

@@ -5,7 +5,12 @@
 
 use serde::Serialize;
 
-use super::{client::TokenEndpointAuthMethod, dpop, grant::GrantType, issuer::Issuer};
+use super::{
+    client::{TokenEndpointAuthMethod, assertion},
+    dpop,
+    grant::GrantType,
+    issuer::Issuer,
+};
 use crate::jose::KeyRing;
 
 /// The metadata document. `scopes_supported` is left out, since some clients ask for all that is listed.
@@ -25,8 +30,12 @@ pub struct Metadata {
     /// `none`: nothing comes back from the authorization endpoint. The member must be there and must not be empty.
     response_types_supported: [&'static str; 1],
     token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// What assertions may be signed with: never `none` (RFC 8414 §2; CHK-101).
+    token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     subject_types_supported: [&'static str; 1],
     id_token_signing_alg_values_supported: Vec<&'static str>,
     /// True when left out (OpenID Connect Discovery 1.0 §3), so it is said.
@@ -36,13 +45,27 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// The document of a server with this issuer and these keys, where clients may register themselves or not.
-    pub fn new(issuer: &Issuer, keys: &KeyRing, registration: bool) -> Self {
-        let methods: Vec<_> =
-            [TokenEndpointAuthMethod::ClientSecretBasic, TokenEndpointAuthMethod::ClientSecretPost]
-                .iter()
-                .map(|method| method.as_str())
-                .collect();
+    /// The methods of client authentication that the document lists.
+    pub fn methods(&self) -> &[&'static str] {
+        &self.token_endpoint_auth_methods_supported
+    }
+
+    /// The document of a server with this issuer, these keys and these grants, where clients may register themselves or not.
+    pub fn new(issuer: &Issuer, keys: &KeyRing, grants: &[GrantType], registration: bool) -> Self {
+        let methods: Vec<_> = [
+            TokenEndpointAuthMethod::ClientSecretBasic,
+            TokenEndpointAuthMethod::ClientSecretPost,
+            TokenEndpointAuthMethod::ClientSecretJwt,
+            TokenEndpointAuthMethod::PrivateKeyJwt,
+        ]
+        .iter()
+        .map(|method| method.as_str())
+        .collect();
+        let of_assertions: Vec<_> = assertion::METHODS
+            .iter()
+            .flat_map(|method| method.assertion_algorithms())
+            .map(|alg| alg.as_str())
+            .collect();
         let published = keys.algorithms().into_iter().filter(|alg| !alg.is_symmetric());
         Self {
             issuer: issuer.as_str().to_owned(),
@@ -53,11 +76,14 @@ impl Metadata {
             userinfo_endpoint: issuer.endpoint("/userinfo"),
             jwks_uri: issuer.endpoint("/.well-known/jwks.json"),
             registration_endpoint: registration.then(|| issuer.endpoint("/register")),
-            grant_types_supported: GrantType::ALL.iter().map(|grant| grant.as_str()).collect(),
+            grant_types_supported: grants.iter().map(|grant| grant.as_str()).collect(),
             response_types_supported: ["none"],
             token_endpoint_auth_methods_supported: methods.clone(),
+            token_endpoint_auth_signing_alg_values_supported: of_assertions.clone(),
             introspection_endpoint_auth_methods_supported: methods.clone(),
+            introspection_endpoint_auth_signing_alg_values_supported: of_assertions.clone(),
             revocation_endpoint_auth_methods_supported: methods,
+            revocation_endpoint_auth_signing_alg_values_supported: of_assertions,
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: published.map(|alg| alg.as_str()).collect(),
             request_uri_parameter_supported: false,

@@ -6,6 +6,7 @@
 //! - [`bearer`]: an access token as the right to call this server
 //! - [`client`]: who may ask, and the proof of it
 //! - [`sender`], [`confirmation`]: who sends a request, and what its token is bound to
+//! - [`federation`]: tokens of others as proof of who asks
 //! - [`grant`]: why a token may be issued
 //! - [`dpop`]: proofs of a key of the caller's own
 //! - [`access_token`]: what a token says
@@ -25,6 +26,7 @@ pub mod confirmation;
 pub mod dpop;
 pub mod error;
 pub mod explain;
+pub mod federation;
 pub mod freshness;
 pub mod grant;
 pub mod introspect;

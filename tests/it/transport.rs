@@ -113,7 +113,6 @@ async fn until(is_so: impl Fn() -> bool) {
 /// Limits short enough to wait for.
 fn quick() -> Limits {
     Limits {
-        handshake: Duration::from_millis(300),
         first_byte: Duration::from_millis(300),
         header: Duration::from_millis(300),
         request: Duration::from_millis(500),

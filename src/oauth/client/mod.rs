@@ -1,5 +1,6 @@
 //! Clients (RFC 6749 §2, RFC 7591 §2): what is registered about each, and the proof that a request comes from one.
 //!
+//! - [`keys`]: where clients publish their keys
 //! - [`method`]: the methods of authentication, and profiles
 //! - [`proof_members`]: what is registered of keys, certificates and other issuers' subjects
 //! - [`registration`]: a client as somebody wrote it down, and the checks

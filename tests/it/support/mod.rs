@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod dpop;
 pub mod forge;
 pub mod http;
+pub mod issuer;
 pub mod jwt;
 pub mod parallel;
 pub mod patience;

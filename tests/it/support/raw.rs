@@ -81,6 +81,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
+    /// What arrives until there are so many bytes, or the connection ends.
+    pub async fn at_least(&mut self, length: usize) -> Vec<u8> {
+        let mut buffer = [0; 1024];
+        while self.read.len() < length {
+            match timeout(PATIENCE, self.stream.read(&mut buffer)).await {
+                Ok(Ok(more)) if more > 0 => self.read.extend_from_slice(&buffer[..more]),
+                _ => break,
+            }
+        }
+        std::mem::take(&mut self.read)
+    }
+
     /// The next response, which must have a content length; `None` when the connection ends before it.
     pub async fn answer(&mut self) -> Option<Answer> {
         loop {

@@ -41,7 +41,10 @@ use mintage::{
 };
 use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
 
-use super::server::{ISSUER, NOW};
+use super::{
+    patience::PATIENCE,
+    server::{ISSUER, NOW},
+};
 
 /// How the store behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -331,6 +334,7 @@ impl Cluster {
             replays: Arc::new(ReplayGuard::new(Some(Arc::<FakeStore>::clone(&self.store)), self.replay)),
             uses: Arc::clone(&uses),
             published_keys: None,
+            federation: None,
         };
         let server = Arc::new(AuthorizationServer::new(policy, dependencies).unwrap());
         let stores = Stores {
@@ -358,7 +362,8 @@ impl Cluster {
         let shutdown = Shutdown::new();
         let telemetry = Telemetry::new(Metrics::new("test", std::time::UNIX_EPOCH));
         let routes = serve::router(rest, grpc);
-        let serving = serve::serve(listener, routes, Limits::default(), telemetry, shutdown.clone());
+        let limits = Limits { request: PATIENCE, ..Limits::default() };
+        let serving = serve::serve(listener, routes, limits, telemetry, shutdown.clone());
         let task = Handle::current().spawn(serving);
         TestReplica { address, clock, replica, shutdown, task }
     }
