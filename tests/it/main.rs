@@ -17,6 +17,7 @@ mod claims;
 mod cli;
 mod client_authentication;
 mod config;
+mod dpop;
 mod durability;
 mod faults;
 mod federation;

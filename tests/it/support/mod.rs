@@ -5,6 +5,7 @@ pub mod assertion;
 pub mod auth;
 pub mod cases;
 pub mod cluster;
+pub mod dpop;
 pub mod forge;
 pub mod http;
 pub mod issuer;
