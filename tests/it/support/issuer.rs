@@ -84,11 +84,6 @@ impl StandInIssuer {
         keys.push(PrivateKey::generate(alg).unwrap());
     }
 
-    /// What it publishes.
-    pub fn jwks(&self) -> Value {
-        self.shared.jwks()
-    }
-
     /// Signs claims with the newest key, under no more of a header than a cluster writes.
     pub fn sign(&self, claims: &Value) -> String {
         self.sign_with(&json!({}), claims)
