@@ -38,7 +38,7 @@ pub(super) async fn until_signal(config: Config, mut core: Core) -> Result<(), S
 
     let public = listen("listen", config.listen).await?;
     let address = public.local_addr()?;
-    let tls = tls::open(&config, address.port(), telemetry.metrics())?;
+    let tls = tls::open(&config, address.port(), Arc::new(SystemClock), telemetry.metrics())?;
     let ops = listen_ops(&config).await?;
     let limits = Limits {
         max_connections: config.limits.max_connections,

@@ -45,6 +45,11 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// The methods of client authentication that the document lists.
+    pub fn methods(&self) -> &[&'static str] {
+        &self.token_endpoint_auth_methods_supported
+    }
+
     /// The document of a server with this issuer, these keys and these grants, where clients may register themselves or not.
     pub fn new(issuer: &Issuer, keys: &KeyRing, grants: &[GrantType], registration: bool) -> Self {
         let methods: Vec<_> = [

@@ -37,5 +37,7 @@ mod store;
 mod support;
 mod target;
 mod throttling;
+mod tls;
+mod token_get;
 mod transport;
 mod userinfo;
