@@ -83,6 +83,7 @@ federated = [{{ issuer = "{cluster}", subject = "*" }}]
 client_id = "of-nobody"
 client_secret = "secret-of-of-nobody"
 grant_types = ["client_credentials", "{GRANT}"]
+federated = [{{ issuer = "{cluster}", subject = "system:serviceaccount:prod" }}]
 "#,
             cluster = cluster.issuer(),
             cluster_host = cluster.host(),

@@ -56,8 +56,8 @@ pub(super) fn may_act_as(id: &SpiffeId, client: &Client) -> bool {
     workloads(client).is_some_and(|workloads| workloads.matches(id))
 }
 
-/// `spiffe_id` says which; without it `tls_client_auth_san_uri`, then the `client_id`.
-fn workloads(client: &Client) -> Option<SpiffePattern> {
+/// The workloads that are a client: `spiffe_id` says which; without it `tls_client_auth_san_uri`, then the `client_id`.
+pub fn workloads(client: &Client) -> Option<SpiffePattern> {
     let san = match &client.proof.certificate_subject {
         Some(CertificateSubject::SanUri(uri)) => Some(uri.as_str()),
         _ => None,

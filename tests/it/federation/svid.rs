@@ -47,7 +47,7 @@ spiffe_id = "spiffe://example.org/ns/prod/billing"
 struct Fixture {
     key: PrivateKey,
     wires: [Wire; 2],
-    _server: TestServer,
+    server: TestServer,
     _directory: tempfile::TempDir,
 }
 
@@ -71,7 +71,7 @@ impl Fixture {
         std::fs::write(&file, bundle.to_string()).unwrap();
         let server = TestServer::with(&CLIENTS.replace("BUNDLE", file.to_str().unwrap())).await;
         let wires = Wire::both(&server).await;
-        Self { key, wires, _server: server, _directory: directory }
+        Self { key, wires, server, _directory: directory }
     }
 
     fn sign(&self, header: &Value, claims: &Value) -> String {
@@ -106,6 +106,9 @@ async fn a_workload_authenticates_its_clients() {
         claims["sub"] = json!("spiffe://example.org/named/by/its/id");
         fixture.sign(&json!({}), &claims)
     };
+    let url = fixture.server.url("/.well-known/oauth-authorization-server");
+    let metadata = reqwest::get(url).await.unwrap().text().await.unwrap();
+    assert!(metadata.contains("\"spiffe_jwt\""), "{metadata}");
     for wire in &fixture.wires {
         for kind in [JWT_BEARER, JWT_SPIFFE] {
             for client_id in ["billing", "everything-in-prod"] {
