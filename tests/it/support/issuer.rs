@@ -84,6 +84,15 @@ impl StandInIssuer {
         keys.push(PrivateKey::generate(alg).unwrap());
     }
 
+    /// Signs claims with a key of another algorithm, which it publishes first of all.
+    pub fn sign_as(&self, alg: JwsAlgorithm, claims: &Value) -> String {
+        let key = PrivateKey::generate(alg).unwrap();
+        let header = Map::from_iter([("kid".to_owned(), key.kid().into())]);
+        let token = key.sign(header, claims.to_string().as_bytes()).unwrap();
+        self.shared.keys.lock().unwrap().insert(0, key);
+        token
+    }
+
     /// Signs claims with the newest key, under no more of a header than a cluster writes.
     pub fn sign(&self, claims: &Value) -> String {
         self.sign_with(&json!({}), claims)
