@@ -21,6 +21,7 @@ use crate::{
     oauth::{
         AuthorizationServer, Error,
         client::AuthenticatedClient,
+        introspect::Caller,
         revocations::Position,
         store::{Revocation, Revoked},
     },
@@ -111,6 +112,7 @@ impl KeyService {
         let caller = client_authentication::caller(call, message.client_authentication)?;
         let watcher = Watcher {
             client: self.server.admit_to_revocations(&caller).await?,
+            caller,
             server: Arc::clone(&self.server),
             cursor: Cursor::parse(&message.cursor)?,
             heartbeat: heartbeat(message.heartbeat_interval)?,
@@ -144,7 +146,8 @@ async fn follow_keys(
 /// Somebody who follows the revocations.
 struct Watcher {
     server: Arc<AuthorizationServer>,
-    /// Who follows them, as it was when last looked at.
+    caller: Caller,
+    /// Who that is, as it was when last looked at.
     client: AuthenticatedClient,
     /// `None` at the beginning.
     cursor: Option<Cursor>,
@@ -200,7 +203,7 @@ impl Watcher {
             return Ok(());
         }
         self.looked_at = Instant::now();
-        match self.server.still_admits_to_revocations(&self.client).await {
+        match self.server.still_admits_to_revocations(&self.caller, &self.client).await {
             Ok(client) => {
                 self.client = client;
                 self.admitted_at = self.looked_at;

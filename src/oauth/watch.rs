@@ -33,16 +33,19 @@ impl AuthorizationServer {
         may_follow(self.authenticate(&caller.authentication, &caller.sender, now).await?)
     }
 
-    /// Tells whether somebody who was admitted still may follow them. Nothing is presented again: an assertion is used once.
+    /// Tells whether a caller who was admitted still may follow them. What is used once is not presented again.
     ///
     /// # Errors
     /// [`Error::InvalidClient`] once the client could not authenticate as it did, [`Error::UnauthorizedClient`] as above;
     /// [`Error::TemporarilyUnavailable`] when nobody can say.
     pub async fn still_admits_to_revocations(
         &self,
+        caller: &Caller,
         admitted: &AuthenticatedClient,
     ) -> Result<AuthenticatedClient, Error> {
-        may_follow(self.authenticator.look_again(admitted, self.clock.now()).await?)
+        let Caller { authentication, sender } = caller;
+        let now = self.clock.now();
+        may_follow(self.authenticator.look_again(authentication, admitted, sender, now).await?)
     }
 
     /// How old the knowledge of revocations may be; `None` when that is not known.

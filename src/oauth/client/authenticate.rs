@@ -41,7 +41,7 @@ const BUSY_RETRY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct AuthenticatedClient {
     client: Arc<Client>,
-    /// What is kept of the secret it proved to know, if that is how it did.
+    /// What is kept of the secret under which its assertion was made.
     secret: Option<SecretHash>,
     /// Whether the assertion that is the grant was the proof.
     by_grant: bool,
@@ -287,16 +287,22 @@ impl Authenticator {
         accepted.await.map_err(invalid_grant)
     }
 
-    /// Whether a client that authenticated a while ago still could in the same way: it is enabled, nothing about how it
-    /// authenticates was changed, and the secret it used is still good. Returns it as it is registered now.
+    /// Whether a client that authenticated a while ago with this claim still could in the same way. A secret is verified
+    /// again. What is used once is not: the client must be enabled, nothing about how it authenticates may have changed, and
+    /// the secret of its assertion must still be good. Returns it as it is registered now.
     ///
     /// # Errors
-    /// [`Error::InvalidClient`] when it is not so; [`Error::TemporarilyUnavailable`] when the client could not be looked up.
+    /// [`Error::InvalidClient`] when it is not so; those of [`Authenticator::authenticate`] when nobody can say.
     pub async fn look_again(
         &self,
+        claim: &ClientAuthentication,
         before: &AuthenticatedClient,
+        sender: &Sender,
         now: Timestamp,
     ) -> Result<AuthenticatedClient, Error> {
+        if matches!(claim.proof, Proof::Secret { .. }) {
+            return self.authenticate(claim, sender, now).await;
+        }
         let client = self.directory.find(before.client_id.as_str()).await?;
         let stands = |client: &Arc<Client>| {
             client.enabled
@@ -361,16 +367,14 @@ impl Authenticator {
 
         match (verdict, &client) {
             (Verdict::Right(place), Some(client)) => {
-                let secret = secrets.get(place);
-                if let Some(secret_id) = secret.and_then(|secret| secret.secret_id.as_ref()) {
+                if let Some(secret_id) = secrets.get(place).and_then(|secret| secret.secret_id.as_ref()) {
                     self.uses.note(&client.client_id, secret_id, now);
                 }
                 if let Some(throttle) = throttle.filter(|_| charged.load(Ordering::Relaxed)) {
                     throttle.refund(source, client_id);
                 }
                 attempt.forgive();
-                let secret = secret.map(|secret| secret.hash.clone());
-                Ok(AuthenticatedClient { client: Arc::clone(client), secret, by_grant: false })
+                Ok(AuthenticatedClient { client: Arc::clone(client), secret: None, by_grant: false })
             }
             (Verdict::NoToll(retry_after), _) => Err(Error::RateLimited { retry_after }),
             (Verdict::NoTurn, _) => {

@@ -1,7 +1,7 @@
 //! What each profile asks of assertions, and of the tokens that come of them.
 
 use super::{AssertionRefusal as R, *};
-use crate::support::Transport;
+use crate::support::{Transport, dpop::DpopKey};
 
 const TOKEN_URL: &str = "https://id.example/token";
 
@@ -175,6 +175,13 @@ async fn fapi2_tokens_are_never_unbound() {
         assert!(refused.description.contains("DPoP"), "{}", refused.description);
         let answer = wire.introspect(&auth(), "x").await.unwrap();
         assert_eq!(answer, json!({ "active": false }));
+
+        let proof = DpopKey::generate();
+        let proving = wire.proving(&[proof.for_token(&wire)]);
+        let answer = granted(&proving, &auth()).await;
+        assert_eq!(answer["token_type"], "DPoP");
+        let claims = crate::support::jwt::claims(answer["access_token"].as_str().unwrap());
+        assert_eq!(claims["cnf"], json!({ "jkt": proof.jkt() }));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{AssertionRefusal as R, *};
+use crate::support::dpop::{DpopKey, token_claims};
 
 // CHK-68, CHK-134, V-16: whatever the transport, the endpoint and the rest of it
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +71,7 @@ async fn an_assertion_that_is_still_accepted_is_still_remembered() {
     }
 }
 
-// V-44: one text as `jti` of an assertion, of a token, and of the same client's next assertion kind
+// V-44: one text as `jti` of an assertion, of a token, and of a DPoP proof
 #[tokio::test(flavor = "multi_thread")]
 async fn identifiers_of_other_things_are_others() {
     let (server, key) = server_of_one("").await;
@@ -83,6 +84,12 @@ async fn identifiers_of_other_things_are_others() {
             wire.introspect(&Auth::basic("resource-server", SECRET), &token).await.unwrap()["active"],
             true
         );
+        // A DPoP proof with the `jti` of an assertion, in the same request too.
+        let mut proof = token_claims(&wire);
+        let both = claims("c1");
+        proof["jti"] = both["jti"].clone();
+        let proving = wire.proving(&[DpopKey::generate().proof(&proof)]);
+        granted(&proving, &presented(&key.assertion("ES256", &both))).await;
         // Revoking the token does not give the assertion back.
         wire.revoke(&presented(&key.assertion("ES256", &claims("c1"))), &token, "").await.unwrap();
         assert_eq!(error(wire.issue(&auth, &Issue::default()).await), "invalid_client");

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::support::{
     TestServer,
+    assertion::{ClientKey, by_secret, claims, keyed_client},
     auth::{basic, secret_of},
     forge::part,
     http::{get, post, post_as, send, token},
@@ -163,14 +164,25 @@ async fn an_issuer_with_a_path_is_found_in_both_placements() {
 // V-30, CHK-102
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_advertised_works_and_nothing_else_does() {
-    let server = TestServer::start().await;
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    let key = ClientKey::generate("ES256", "k1");
+    let clients = format!(
+        "{CLIENTS}{}\n[[clients]]\nclient_id = \"by-secret\"\nclient_secret = \"{SECRET}\"\n\
+         token_endpoint_auth_method = \"client_secret_jwt\"\n",
+        keyed_client("by-key", &[&key], ""),
+    );
+    let server = TestServer::with(&clients).await;
     let document = get(&server, OPENID).await.json();
     let grant = "grant_type=client_credentials".to_owned();
     let ask = format!("token={}", token(&server, "es256").await);
     let authorization = basic("es256", &secret_of("es256"));
     let digest = "Digest username=\"es256\", response=\"secret-of-es256\"";
     let parameters = "&client_id=es256&client_secret=secret-of-es256";
-    let assertion = "&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion=a.b.c";
+    let with = |assertion: String| {
+        format!(
+            "&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion={assertion}"
+        )
+    };
     for (target, form, member) in [
         ("/token", &grant, "token_endpoint_auth_methods_supported"),
         ("/introspect", &ask, "introspection_endpoint_auth_methods_supported"),
@@ -181,8 +193,10 @@ async fn what_is_advertised_works_and_nothing_else_does() {
         for (method, header, more) in [
             ("client_secret_basic", Some(authorization.as_str()), ""),
             ("client_secret_post", None, parameters),
-            ("client_secret_jwt", None, assertion),
-            ("private_key_jwt", None, &format!("{assertion}&client_id=es256")),
+            ("client_secret_jwt", None, &with(by_secret("HS256", SECRET, &claims("by-secret")))),
+            ("private_key_jwt", None, &with(key.assertion("ES256", &claims("by-key")))),
+            ("spiffe_jwt", None, &with("a.b.c".to_owned()).replace("jwt-bearer", "jwt-spiffe")),
+            ("an assertion of nobody", None, &with("a.b.c&client_id=es256".to_owned())),
             ("none", None, "&client_id=es256"),
             ("none", None, "&client_id=public"),
             ("digest", Some(digest), ""),
@@ -196,7 +210,8 @@ async fn what_is_advertised_works_and_nothing_else_does() {
                 assert_eq!(reply.error(), "invalid_client", "{method} at {target}");
             }
         }
-        assert_eq!(advertised, ["client_secret_basic", "client_secret_post"]);
+        let all = ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"];
+        assert_eq!(advertised, all);
     }
     for grant in strings(&document, "grant_types_supported") {
         assert_eq!(post_as(&server, "es256", "/token", &format!("grant_type={grant}")).await.status, 200);
