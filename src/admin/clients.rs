@@ -10,7 +10,7 @@ use super::{
     error::{AdminError, Violation},
     mask::Mask,
     page::PageTokens,
-    secrets::{NewSecret, form_for},
+    secrets::{self, NewSecret, form_for},
     tokens::SKEW,
 };
 use crate::{
@@ -20,7 +20,6 @@ use crate::{
         Issuer, Revocations,
         client::{
             Client, ClientDirectory, ClientId, ClientRegistration, IntrospectPermission,
-            TokenEndpointAuthMethod,
             document::ClientDocument,
             registration::{InvalidMember, RegistrationDefaults},
             secret::SecretVerifier,
@@ -186,6 +185,10 @@ impl ClientAdmin {
         }
         let mut violations = self.violations(&registration);
         violations.extend(self.secret_violations(&secret));
+        if secret.is_asked_for() && !secrets::may_have_secret(&registration) {
+            let problem = secrets::useless(&registration);
+            violations.push(Violation { member: "client_secret", problem });
+        }
         if !violations.is_empty() {
             return Err(AdminError::InvalidArgument(violations));
         }
@@ -204,15 +207,11 @@ impl ClientAdmin {
 
         self.check_not_just_deleted(&client_id).await?;
 
-        let uses_secret = uses_secret(&registration, secret.chosen.is_some());
-        if !uses_secret && secret.chosen.is_some() {
-            return Err(AdminError::invalid(
-                "client_secret",
-                "token_endpoint_auth_method uses no secret; leave it out",
-            ));
-        }
-        let form = form_for(&registration);
-        let made = if uses_secret { Some(self.make_secret(&secret, form).await?) } else { None };
+        let made = if secrets::gets_secret(&registration, &secret) {
+            Some(self.make_secret(&secret, form_for(&registration)).await?)
+        } else {
+            None
+        };
         let (record_of_secret, secret) = made.unzip();
         let document = ClientDocument {
             registration,
@@ -277,7 +276,7 @@ impl ClientAdmin {
         }
     }
 
-    /// Changes members of a client.
+    /// Changes members of a client. Secrets that its method no longer uses end with the change.
     ///
     /// # Errors
     /// [`AdminError::NotFound`], [`AdminError::Aborted`], [`AdminError::InvalidArgument`],
@@ -288,8 +287,10 @@ impl ClientAdmin {
         if mask.is_empty() {
             return Err(AdminError::invalid("update_mask", "nothing is to be changed; name or set a member"));
         }
+        let now = self.now();
         let apply = |document: &mut ClientDocument| {
             mask.apply(&update.registration, &mut document.registration);
+            secrets::end_useless(document, now);
             Ok(())
         };
         if update.validate_only {
@@ -473,14 +474,6 @@ fn known(client_id: &str) -> Result<ClientId, AdminError> {
 
 fn not_found(client_id: &str) -> AdminError {
     AdminError::NotFound(format!("no client is registered as {client_id:?}"))
-}
-
-/// Whether a client of this registration gets a secret. One whose method is left out need not have one when subjects of
-/// trusted issuers act as it.
-fn uses_secret(registration: &ClientRegistration, chosen: bool) -> bool {
-    let method = registration.token_endpoint_auth_method.as_deref();
-    let method = method.and_then(|text| text.parse::<TokenEndpointAuthMethod>().ok());
-    method.map_or(chosen || registration.federated.is_empty(), TokenEndpointAuthMethod::uses_secret)
 }
 
 fn is_enabled(document: &ClientDocument) -> bool {

@@ -54,6 +54,7 @@ pub(super) fn check(
     let limits = check.limits();
     let (tls, proxy, replay) = (check.tls(sources.tls), check.proxy(), check.replay());
     let (dpop, jwks_fetch) = (check.dpop(), check.jwks_fetch());
+    let (trust_domains, trusted_issuers) = check.tables(issuer.as_ref().ok(), &jwks_fetch);
     let allow_plain_http = check.value("allow_plain_http", boolean, false);
     if !(dev || allow_plain_http || tls.is_some() || listen.ip().is_loopback()) {
         check.report("listen", plain_beyond_loopback(listen));
@@ -96,8 +97,8 @@ pub(super) fn check(
         replay,
         dpop,
         jwks_fetch,
-        trust_domains: raw.trust_domains,
-        trusted_issuers: raw.trusted_issuers,
+        trust_domains,
+        trusted_issuers,
         settings,
         clients: raw.clients,
         file,
@@ -157,6 +158,10 @@ impl Checker<'_> {
     pub(super) fn report(&mut self, key: &str, text: impl Into<String>) {
         let origin = self.raw.get(key).map_or(Origin::Default, |given| given.origin.clone());
         self.problems.push(Problem::new(origin, key, text));
+    }
+
+    pub(super) fn report_at(&mut self, origin: &Origin, name: String, text: impl Into<String>) {
+        self.problems.push(Problem::new(origin.clone(), name, text));
     }
 
     /// The error repeats what is reported, for the one setting that has nothing to stand in for it.

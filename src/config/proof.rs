@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
+use crate::jose::JwsAlgorithm;
 pub use crate::oauth::replay::Replay;
 
 /// `[tls]`
@@ -115,8 +116,8 @@ pub struct TrustedIssuer {
     pub keys: KeysAt,
     /// What `aud` of its tokens must hold; `None`: this server's issuer identifier.
     pub audience: Option<String>,
-    /// What its tokens may be signed with.
-    pub algorithms: Vec<String>,
+    /// What its tokens may be signed with; none of them symmetric.
+    pub algorithms: Vec<JwsAlgorithm>,
     /// Whether its tokens have a `jti` and are used once.
     pub uses_jti: bool,
     /// What claims must say: a path of member names joined by dots, and a value in which `*` stands for any characters.

@@ -9,6 +9,7 @@ use super::{
     names,
     problem::{Origin, Problem},
     proof::{TrustDomain, TrustedIssuer},
+    proof_tables::Located,
     setting::{SETTINGS, Setting, find},
     sources::{Environment, Sources},
 };
@@ -27,8 +28,8 @@ pub(super) struct Given {
 pub(super) struct RawConfig {
     pub(super) values: BTreeMap<&'static str, Given>,
     pub(super) clients: Vec<LocatedRegistration>,
-    pub(super) trust_domains: Vec<TrustDomain>,
-    pub(super) trusted_issuers: Vec<TrustedIssuer>,
+    pub(super) trust_domains: Vec<Located<TrustDomain>>,
+    pub(super) trusted_issuers: Vec<Located<TrustedIssuer>>,
     /// Whether what is missing is really missing, and not merely in an unreadable part of the file.
     pub(super) complete: bool,
 }

@@ -153,7 +153,7 @@ impl ClientRegistration {
         keep: impl FnOnce(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
     ) -> Result<Client, Vec<InvalidMember>> {
         let secret = self.secret.take();
-        self.build(defaults, true, |method, problems| {
+        self.build(defaults, false, |method, problems| {
             let hash = secret.and_then(|secret| match secret {
                 RegisteredSecret::Plain(secret) => {
                     let kept = check_plain(&secret).and_then(|()| keep(&secret, SecretForm::of(method)));
@@ -170,8 +170,8 @@ impl ClientRegistration {
     }
 
     /// The same for a client whose secrets are kept beside its registration. One that has no secret left is sound: it
-    /// cannot authenticate, but somebody can give it another. A secret that is kept in a form which the method has no use for
-    /// is sound too, so that the method can be changed: nobody can authenticate with it.
+    /// cannot authenticate, but somebody can give it another. A secret which the method has no use for is sound too, so that
+    /// the method can be changed: nobody can authenticate with it.
     ///
     /// # Errors
     /// Every problem found.
@@ -180,16 +180,17 @@ impl ClientRegistration {
         defaults: &RegistrationDefaults,
         secrets: Vec<ClientSecret>,
     ) -> Result<Client, Vec<InvalidMember>> {
-        self.build(defaults, false, |_, problems| {
+        self.build(defaults, true, |_, problems| {
             problems.take("client_secret", check_several(&secrets));
             secrets
         })
     }
 
+    /// `beside`: the secrets are kept beside the registration.
     fn build(
         self,
         defaults: &RegistrationDefaults,
-        needs_secret: bool,
+        beside: bool,
         secrets: impl FnOnce(Option<TokenEndpointAuthMethod>, &mut Problems) -> Vec<ClientSecret>,
     ) -> Result<Client, Vec<InvalidMember>> {
         let mut problems = Problems::default();
@@ -198,7 +199,7 @@ impl ClientRegistration {
         let token_endpoint_auth_method = self.token_endpoint_auth_method.as_deref().and_then(|text| {
             problems.take("token_endpoint_auth_method", text.parse::<TokenEndpointAuthMethod>())
         });
-        let secrets = secrets(token_endpoint_auth_method, &mut problems);
+        let mut secrets = secrets(token_endpoint_auth_method, &mut problems);
         let grant_types = self.grant_types.as_ref().map_or_else(
             || vec![GrantType::ClientCredentials],
             |names| {
@@ -243,8 +244,14 @@ impl ClientRegistration {
             token_algorithm: signing_alg,
         };
         together.check(&mut problems);
-        let needs_secret = needs_secret && self.federated.is_empty();
-        problems.take("client_secret", check_method(token_endpoint_auth_method, needs_secret, secrets.len()));
+        if beside {
+            let unused = token_endpoint_auth_method.is_some_and(|method| !method.uses_secret());
+            secrets.retain(|_| !unused);
+        } else {
+            let needs_secret = self.federated.is_empty();
+            let checked = check_method(token_endpoint_auth_method, needs_secret, secrets.len());
+            problems.take("client_secret", checked);
+        }
 
         match client_id {
             Some(client_id) if problems.0.is_empty() => Ok(Client {
@@ -376,7 +383,7 @@ fn check_plain(secret: &Secret<String>) -> Result<(), String> {
 
 fn known_grant_type(name: &str) -> Result<GrantType, String> {
     GrantType::parse(name)
-        .ok_or_else(|| format!("{name:?} is not a grant this server offers; use \"client_credentials\""))
+        .ok_or_else(|| format!("{name:?} is not a grant this server offers; use \"client_credentials\" or, for tokens of trusted issuers, \"urn:ietf:params:oauth:grant-type:jwt-bearer\""))
 }
 
 fn check_lifetime(lifetime: Duration, max: Duration) -> Result<(), String> {

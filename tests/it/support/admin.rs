@@ -58,6 +58,9 @@ introspect = "any"
 /// The secret of every client in [`CLIENTS`].
 pub const SECRET: &str = "mint_0000000000000000000000000000000000000000000";
 
+/// A key set with one public key: that of RFC 7517 App. A.1, with another use.
+pub const JWKS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"sig","kid":"1"}]}"#;
+
 /// A server with [`CLIENTS`], at which clients may register themselves.
 pub struct AdminServer(TestServer);
 
