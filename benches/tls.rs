@@ -59,18 +59,21 @@ async fn run(duration: Duration) -> Result<()> {
     println!("|---|---:|---:|---:|");
     for (name, request) in [("GET /healthz", get()), ("POST /token ES256", issue())] {
         let without = plain.kept(&format!("{name}, kept"), &request, None, duration, None).await?;
-        encrypted.kept(&format!("{name}, kept, TLS"), &request, Some(&fresh), duration, Some(without)).await?;
+        encrypted
+            .kept(&format!("{name}, kept, TLS"), &request, Some(&fresh), duration, Some(without))
+            .await?;
     }
     let without = plain.opened("connection + GET /healthz", Callers::Plain, duration, None).await?;
-    let mut measure = async |name: &str, callers| {
-        encrypted.opened(&format!("connection + GET /healthz, {name}"), callers, duration, Some(without)).await
+    let measure = async |name: &str, callers| {
+        encrypted
+            .opened(&format!("connection + GET /healthz, {name}"), callers, duration, Some(without))
+            .await
     };
     measure("TLS, full handshake", Callers::Full(fresh)).await?;
     measure("TLS, full handshake with a client certificate", Callers::Full(mutual)).await?;
     // Each caller has sessions of its own, as separate clients do.
-    let resuming = (0..CALLERS)
-        .map(|_| config(Resumption::in_memory_sessions(8), false))
-        .collect::<Result<Vec<_>>>()?;
+    let resuming =
+        (0..CALLERS).map(|_| config(Resumption::in_memory_sessions(8), false)).collect::<Result<Vec<_>>>()?;
     measure("TLS, resumed", Callers::Resumed(resuming)).await?;
     Ok(())
 }
@@ -220,7 +223,9 @@ impl Server {
             let (config, kind) = match &callers {
                 Callers::Plain => (None, None),
                 Callers::Full(config) => (Some(Arc::clone(config)), Some(HandshakeKind::Full)),
-                Callers::Resumed(configs) => (Some(Arc::clone(&configs[number])), Some(HandshakeKind::Resumed)),
+                Callers::Resumed(configs) => {
+                    (Some(Arc::clone(&configs[number])), Some(HandshakeKind::Resumed))
+                }
             };
             tasks.spawn(async move {
                 let mut first = true;
