@@ -8,6 +8,7 @@ use super::{
     rate::Rate,
     raw::RawConfig,
     setting::{Kind, SETTINGS},
+    vouchers::Vouchers,
 };
 use crate::{
     jose::SigningAlgorithm,
@@ -68,7 +69,9 @@ pub(super) fn check(
     }
     // No time goes into hashing while the rest is checked.
     let stand_in = |secret: &Secret<String>, form| Ok(SecretHash::stand_in(secret, form));
-    if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, stand_in) {
+    let vouchers = Vouchers::of(&trusted_issuers, &trust_domains);
+    if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, &vouchers, stand_in)
+    {
         problems.extend_from_slice(errors.problems());
     }
 

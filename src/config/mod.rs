@@ -28,6 +28,7 @@ pub mod rate;
 mod raw;
 pub mod setting;
 pub mod sources;
+mod vouchers;
 
 use std::{
     fs::File,
@@ -39,7 +40,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use self::{clients::LocatedRegistration, document::Document, raw::RawConfig};
+use self::{clients::LocatedRegistration, document::Document, raw::RawConfig, vouchers::Vouchers};
 pub use self::{
     problem::{ConfigErrors, Origin, Problem},
     rate::Rate,
@@ -214,7 +215,8 @@ impl Config {
         &self,
         keep: impl FnMut(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
     ) -> Result<Vec<Client>, ConfigErrors> {
-        clients::check(&self.clients, &self.tokens.defaults(), self.jwt_secret.is_some(), keep)
+        let vouchers = Vouchers::of(&self.trusted_issuers, &self.trust_domains);
+        clients::check(&self.clients, &self.tokens.defaults(), self.jwt_secret.is_some(), &vouchers, keep)
     }
 
     /// Loads the same sources again. This configuration stays as it is, so that a refused reload changes nothing (F-30).

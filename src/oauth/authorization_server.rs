@@ -117,6 +117,7 @@ impl AuthorizationServer {
             published_keys,
             federation,
         } = dependencies;
+        let workloads = federation.as_ref().is_some_and(|federation| federation.trusts_workloads());
         let mut grants = vec![GrantType::ClientCredentials];
         if federation.as_ref().is_some_and(|federation| federation.trusts_issuers()) {
             grants.push(GrantType::JwtBearer);
@@ -133,7 +134,7 @@ impl AuthorizationServer {
             federation,
         })?;
         Ok(Self {
-            metadata: Metadata::new(&policy.issuer, &keys.current(), &grants, policy.registration),
+            metadata: Metadata::new(&policy.issuer, &keys.current(), &grants, workloads, policy.registration),
             grants,
             authenticator,
             dpop: Dpop::new(&policy.dpop),

@@ -50,8 +50,15 @@ impl Metadata {
         &self.token_endpoint_auth_methods_supported
     }
 
-    /// The document of a server with this issuer, these keys and these grants, where clients may register themselves or not.
-    pub fn new(issuer: &Issuer, keys: &KeyRing, grants: &[GrantType], registration: bool) -> Self {
+    /// The document of a server with this issuer, these keys and these grants, which knows workloads by their JWT-SVIDs or
+    /// does not, and where clients may register themselves or not.
+    pub fn new(
+        issuer: &Issuer,
+        keys: &KeyRing,
+        grants: &[GrantType],
+        workloads: bool,
+        registration: bool,
+    ) -> Self {
         let methods: Vec<_> = [
             TokenEndpointAuthMethod::ClientSecretBasic,
             TokenEndpointAuthMethod::ClientSecretPost,
@@ -59,6 +66,7 @@ impl Metadata {
             TokenEndpointAuthMethod::PrivateKeyJwt,
         ]
         .iter()
+        .chain(workloads.then_some(&TokenEndpointAuthMethod::SpiffeJwt))
         .map(|method| method.as_str())
         .collect();
         let of_assertions: Vec<_> = assertion::METHODS

@@ -16,6 +16,44 @@ fn problems(text: &str) -> Vec<String> {
     File::new(&format!("{ISSUER}{text}")).problems(Sources::default())
 }
 
+// What nobody could ever use is said at the start
+#[test]
+fn whom_nobody_vouches_for_is_a_problem() {
+    const ISSUER_TABLE: &str =
+        "[[trusted_issuers]]\nissuer = \"https://ci.example\"\njwks_uri = \"https://ci.example/keys\"\n";
+    const CLIENT: &str = "[[clients]]\nclient_id = \"c\"\n";
+    const FEDERATED: &str = "federated = [{ issuer = \"https://ci.example\", subject = \"repo:*\" }]\n";
+    const DOMAIN: &str =
+        "[spiffe.trust_domains.\"example.org\"]\njwt_bundle_uri = \"https://spire.example/bundle\"\n";
+    const SPIFFE: &str = "token_endpoint_auth_method = \"spiffe_jwt\"\n";
+    for (text, expected) in [
+        (
+            format!("{CLIENT}{FEDERATED}"),
+            "clients[0].federated: names the issuer \"https://ci.example\", which is not trusted",
+        ),
+        (
+            format!(
+                "{CLIENT}client_secret = \"secret-of-c\"\ngrant_types = [\"urn:ietf:params:oauth:grant-type:jwt-bearer\"]\n"
+            ),
+            "clients[0].grant_types: names the jwt-bearer grant",
+        ),
+        (
+            format!("{CLIENT}{SPIFFE}spiffe_id = \"spiffe://example.org/a\"\n"),
+            "token_endpoint_auth_method: needs the keys of example.org",
+        ),
+        (format!("{DOMAIN}{CLIENT}{SPIFFE}"), "clients[0].spiffe_id: is missing"),
+    ] {
+        let problems = problems(&text);
+        assert!(problems.iter().any(|problem| problem.contains(expected)), "{text}: {problems:?}");
+    }
+    for text in [
+        format!("{ISSUER_TABLE}{CLIENT}{FEDERATED}"),
+        format!("{DOMAIN}{CLIENT}{SPIFFE}spiffe_id = \"spiffe://example.org/a/*\"\n"),
+    ] {
+        assert!(File::new(&format!("{ISSUER}{text}")).load(Sources::default()).is_ok(), "{text}");
+    }
+}
+
 #[test]
 fn nothing_is_believed_or_bound_unless_somebody_says_so() {
     let config = config::load(&environment(&[("ISSUER_URL", "https://id.example")])).unwrap();
