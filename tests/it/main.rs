@@ -16,6 +16,7 @@ mod claims;
 mod cli;
 mod client_authentication;
 mod config;
+mod dpop;
 mod durability;
 mod faults;
 mod federation;

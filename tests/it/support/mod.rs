@@ -4,6 +4,7 @@ pub mod admin;
 pub mod auth;
 pub mod cases;
 pub mod cluster;
+pub mod dpop;
 pub mod forge;
 pub mod http;
 pub mod issuer;
