@@ -10,6 +10,7 @@
 
 mod admin;
 mod architecture;
+mod assertions;
 mod attacks;
 mod batch;
 mod claims;

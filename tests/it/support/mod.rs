@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod admin;
+pub mod assertion;
 pub mod auth;
 pub mod cases;
 pub mod cluster;
