@@ -7,6 +7,7 @@ use super::{
     problem::{ConfigErrors, Origin, Problem},
     rate::Rate,
     raw::RawConfig,
+    reach::Reach,
     setting::{Kind, SETTINGS},
 };
 use crate::{
@@ -68,7 +69,9 @@ pub(super) fn check(
     }
     // No time goes into hashing while the rest is checked.
     let stand_in = |secret: &Secret<String>, form| Ok(SecretHash::stand_in(secret, form));
-    if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, stand_in) {
+    let reach =
+        Reach { trusted_issuers: &trusted_issuers, trust_domains: &trust_domains, jwks_fetch: &jwks_fetch };
+    if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, reach, stand_in) {
         problems.extend_from_slice(errors.problems());
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     client_table::SECRET_MEMBERS,
     problem::{ConfigErrors, Origin, Problem},
+    reach::Reach,
 };
 use crate::{
     jose::SigningAlgorithm,
@@ -47,7 +48,8 @@ impl LocatedRegistration {
     }
 }
 
-/// Checks every registration, with `keep` for plain secrets. `jwt_secret` tells whether HS256 has a key.
+/// Checks every registration, with `keep` for plain secrets. `jwt_secret` tells whether HS256 has a key, `reach` what
+/// else the settings provide.
 ///
 /// # Errors
 /// All problems of all clients, each with its line; a `client_id` that appears twice names both places.
@@ -55,6 +57,7 @@ pub(super) fn check(
     clients: &[LocatedRegistration],
     defaults: &RegistrationDefaults,
     jwt_secret: bool,
+    reach: Reach<'_>,
     mut keep: impl FnMut(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
 ) -> Result<Vec<Client>, ConfigErrors> {
     let mut problems = duplicates(clients);
@@ -69,6 +72,8 @@ pub(super) fn check(
                     .map(|invalid| client.problem(invalid.member, invalid.problem)),
             ),
         }
+        let missing = reach.missing(&client.registration);
+        problems.extend(missing.into_iter().map(|(member, text)| client.problem(member, text)));
         let alg = client.registration.access_token_signing_alg.as_deref();
         if !jwt_secret && alg == Some(SigningAlgorithm::HS256.as_str()) {
             let text =
