@@ -61,8 +61,16 @@ impl Process {
 
     /// Waits until it is ready.
     pub async fn ready(&mut self) {
-        let ready = self.eventually(async |this| this.get(this.address, "/readyz").await == Some(200));
-        assert!(ready.await, "not ready: {}", self.stderr());
+        let begun = Instant::now();
+        while self.get(self.address, "/readyz").await != Some(200) {
+            let ended = self.child.try_wait().unwrap();
+            assert!(
+                ended.is_none() && begun.elapsed() < PATIENCE,
+                "not ready ({ended:?}): {}",
+                self.stderr()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The status of a GET, `None` when there is no answer.
