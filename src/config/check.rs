@@ -5,9 +5,9 @@ use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 use super::{
     Config, EffectiveSetting, Limits, LogFormat, Reach, Sources, Tokens, clients, duration,
     problem::{ConfigErrors, Origin, Problem},
+    provided::Provided,
     rate::Rate,
     raw::RawConfig,
-    reach::Reach,
     setting::{Kind, SETTINGS},
 };
 use crate::{
@@ -69,9 +69,13 @@ pub(super) fn check(
     }
     // No time goes into hashing while the rest is checked.
     let stand_in = |secret: &Secret<String>, form| Ok(SecretHash::stand_in(secret, form));
-    let reach =
-        Reach { trusted_issuers: &trusted_issuers, trust_domains: &trust_domains, jwks_fetch: &jwks_fetch };
-    if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, reach, stand_in) {
+    let provided = Provided {
+        trusted_issuers: &trusted_issuers,
+        trust_domains: &trust_domains,
+        jwks_fetch: &jwks_fetch,
+    };
+    if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, provided, stand_in)
+    {
         problems.extend_from_slice(errors.problems());
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     client_table::SECRET_MEMBERS,
     problem::{ConfigErrors, Origin, Problem},
-    reach::Reach,
+    provided::Provided,
 };
 use crate::{
     jose::SigningAlgorithm,
@@ -48,7 +48,7 @@ impl LocatedRegistration {
     }
 }
 
-/// Checks every registration, with `keep` for plain secrets. `jwt_secret` tells whether HS256 has a key, `reach` what
+/// Checks every registration, with `keep` for plain secrets. `jwt_secret` tells whether HS256 has a key, `provided` what
 /// else the settings provide.
 ///
 /// # Errors
@@ -57,7 +57,7 @@ pub(super) fn check(
     clients: &[LocatedRegistration],
     defaults: &RegistrationDefaults,
     jwt_secret: bool,
-    reach: Reach<'_>,
+    provided: Provided<'_>,
     mut keep: impl FnMut(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
 ) -> Result<Vec<Client>, ConfigErrors> {
     let mut problems = duplicates(clients);
@@ -72,7 +72,7 @@ pub(super) fn check(
                     .map(|invalid| client.problem(invalid.member, invalid.problem)),
             ),
         }
-        let missing = reach.missing(&client.registration);
+        let missing = provided.missing(&client.registration);
         problems.extend(missing.into_iter().map(|(member, text)| client.problem(member, text)));
         let alg = client.registration.access_token_signing_alg.as_deref();
         if !jwt_secret && alg == Some(SigningAlgorithm::HS256.as_str()) {

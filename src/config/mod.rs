@@ -5,7 +5,7 @@
 //! - `document`, `client_table`, `proof_tables`, `json`: the TOML file
 //! - `dev`: what `--dev` adds
 //! - `raw`: the layers on top of each other, as text
-//! - `check`, `check_store`, `check_proof`, [`proof`], [`duration`], [`rate`], `clients`, `reach`: from text to checked values
+//! - `check`, `check_store`, `check_proof`, [`proof`], [`duration`], [`rate`], `clients`, `provided`: from text to checked values
 //! - [`problem`], `names`: what is wrong, where, and what to do
 //!
 //! [`load`] does all of it and depends on nothing but its argument and the files that it names, so that a reload is the
@@ -24,9 +24,9 @@ mod names;
 pub mod problem;
 pub mod proof;
 mod proof_tables;
+mod provided;
 pub mod rate;
 mod raw;
-mod reach;
 pub mod setting;
 pub mod sources;
 
@@ -40,7 +40,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use self::{clients::LocatedRegistration, document::Document, raw::RawConfig, reach::Reach};
+use self::{clients::LocatedRegistration, document::Document, provided::Provided, raw::RawConfig};
 pub use self::{
     problem::{ConfigErrors, Origin, Problem},
     rate::Rate,
@@ -215,12 +215,12 @@ impl Config {
         &self,
         keep: impl FnMut(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
     ) -> Result<Vec<Client>, ConfigErrors> {
-        let reach = Reach {
+        let provided = Provided {
             trusted_issuers: &self.trusted_issuers,
             trust_domains: &self.trust_domains,
             jwks_fetch: &self.jwks_fetch,
         };
-        clients::check(&self.clients, &self.tokens.defaults(), self.jwt_secret.is_some(), reach, keep)
+        clients::check(&self.clients, &self.tokens.defaults(), self.jwt_secret.is_some(), provided, keep)
     }
 
     /// Loads the same sources again. This configuration stays as it is, so that a refused reload changes nothing (F-30).

@@ -9,13 +9,13 @@ use crate::oauth::client::{ClientRegistration, TokenEndpointAuthMethod, spiffe::
 
 /// The settings that matter.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reach<'a> {
+pub(super) struct Provided<'a> {
     pub(super) trusted_issuers: &'a [TrustedIssuer],
     pub(super) trust_domains: &'a [TrustDomain],
     pub(super) jwks_fetch: &'a JwksFetch,
 }
 
-impl Reach<'_> {
+impl Provided<'_> {
     /// What the settings lack for a client: the member that counts on it, and what to do.
     pub(super) fn missing(&self, client: &ClientRegistration) -> Vec<(&'static str, String)> {
         let mut missing = Vec::new();
