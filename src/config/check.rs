@@ -4,6 +4,7 @@ use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
     Config, EffectiveSetting, Limits, LogFormat, Sources, Tokens, clients, duration,
+    methods::Methods,
     problem::{ConfigErrors, Origin, Problem},
     rate::Rate,
     raw::RawConfig,
@@ -57,9 +58,12 @@ pub(super) fn check(
     let registration = check.value("admin.registration", boolean, false);
     let reflection = check.value("reflection.enabled", boolean, false);
     let limits = check.limits();
-    let (tls, proxy, replay) = (check.tls(), check.proxy(), check.replay());
+    let (proxy, replay) = (check.proxy(), check.replay());
+    let (tls, client_ca_file) = check.tls(proxy.as_ref());
     let (dpop, jwks_fetch) = (check.dpop(), check.jwks_fetch());
     let allow_plain_http = check.value("allow_plain_http", boolean, false);
+
+    let methods = Methods::of(tls.as_ref(), client_ca_file.is_some(), proxy.as_ref(), &raw.trust_domains);
 
     // A refused JWT_SECRET is one problem, not one of every client that needs it.
     let has_jwt_secret = raw.get("jwt_secret").is_some();
@@ -68,7 +72,8 @@ pub(super) fn check(
         Checker { raw: &raw, problems: &mut problems }.report("tokens.signing_alg", text);
     }
     let stand_in = |_: &Secret<String>| SecretHash::parse(STAND_IN_HASH);
-    if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, stand_in) {
+    if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, &methods, stand_in)
+    {
         problems.extend_from_slice(errors.problems());
     }
 
@@ -93,12 +98,14 @@ pub(super) fn check(
         limits,
         allow_plain_http,
         tls,
+        client_ca_file,
         proxy,
         replay,
         dpop,
         jwks_fetch,
         trust_domains: raw.trust_domains,
         trusted_issuers: raw.trusted_issuers,
+        methods,
         settings,
         clients: raw.clients,
         file,

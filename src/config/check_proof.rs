@@ -13,16 +13,15 @@ const FETCH_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Dur
 const FETCH_BYTES: RangeInclusive<usize> = 1024..=4 * 1024 * 1024;
 
 impl Checker<'_> {
-    pub(super) fn tls(&mut self) -> Option<Tls> {
+    /// TLS, and the authorities of client certificates, which a proxy's word about them needs as well.
+    pub(super) fn tls(&mut self, proxy: Option<&Proxy>) -> (Option<Tls>, Option<PathBuf>) {
         let path = |text: &str| Ok(Some(PathBuf::from(text)));
         let cert_file = self.value("tls.cert_file", path, None);
         let key_file = self.value("tls.key_file", path, None);
         let client_ca_file = self.value("tls.client_ca_file", path, None);
         let client_auth = self.value("tls.client_auth", client_auth, ClientAuth::Off);
-        match (cert_file, key_file) {
-            (Some(cert_file), Some(key_file)) => {
-                Some(Tls { cert_file, key_file, client_ca_file, client_auth })
-            }
+        let tls = match (cert_file, key_file) {
+            (Some(cert_file), Some(key_file)) => Some(Tls { cert_file, key_file, client_auth }),
             (Some(_), None) => {
                 self.report("tls.cert_file", "needs its private key beside it; set tls.key_file");
                 None
@@ -32,10 +31,11 @@ impl Checker<'_> {
                 None
             }
             (None, None) => {
-                if client_ca_file.is_some() {
+                if client_ca_file.is_some() && proxy.is_none_or(|proxy| proxy.client_cert_header.is_none()) {
                     self.report(
                         "tls.client_ca_file",
-                        "means nothing without TLS; set tls.cert_file and tls.key_file",
+                        "means nothing without client certificates; set tls.cert_file and tls.key_file, or \
+                         proxy.client_cert_header",
                     );
                 }
                 if client_auth != ClientAuth::Off {
@@ -46,7 +46,8 @@ impl Checker<'_> {
                 }
                 None
             }
-        }
+        };
+        (tls, client_ca_file)
     }
 
     pub(super) fn proxy(&mut self) -> Option<Proxy> {

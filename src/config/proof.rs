@@ -11,8 +11,6 @@ pub struct Tls {
     pub cert_file: PathBuf,
     /// Its private key.
     pub key_file: PathBuf,
-    /// The authorities of client certificates.
-    pub client_ca_file: Option<PathBuf>,
     /// Whether clients are asked for a certificate.
     pub client_auth: ClientAuth,
 }
