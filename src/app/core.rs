@@ -2,7 +2,9 @@
 
 use std::{fmt, path::Path, sync::Arc, thread};
 
-use super::{OpenedStore, StartError, admin, blocking, keys, start::Start, stores};
+use super::{
+    OpenedStore, StartError, admin, authorities, blocking, keys, start::Start, stores, watch::Watched,
+};
 use crate::{
     admin::{ClientAdmin, SigningKeyAdmin, signing_keys},
     clock::Clock,
@@ -37,6 +39,8 @@ pub struct Core {
     pub replica: Arc<Replica>,
     /// Where it is kept.
     pub store: OpenedStore,
+    /// The files that must be read again when they change.
+    pub watched: Vec<Watched>,
     pub(super) clock: Arc<dyn Clock>,
     secrets: Arc<SecretVerifier>,
 }
@@ -52,6 +56,7 @@ impl Core {
         clock: Arc<dyn Clock>,
         key_directory: &Path,
     ) -> Result<Self, StartError> {
+        let (trust, watched) = authorities::from_files(config)?;
         let store = stores::connect(config).await?;
         let keys = {
             let (config, master, directory) =
@@ -114,12 +119,13 @@ impl Core {
             freshness,
             revocation_store: Some(Arc::clone(&store.stores.revocations)),
             uses,
+            trust,
         };
         let server = Arc::new(AuthorizationServer::new(policy(config), dependencies));
         let client_admin =
             admin::client_admin(config, &store.stores, &secrets, &clients, &revocations, &clock);
         let client_admin = Arc::new(client_admin);
-        Ok(Self { server, clients, client_admin, keys, key_admin, replica, store, secrets, clock })
+        Ok(Self { server, clients, client_admin, keys, key_admin, replica, store, watched, secrets, clock })
     }
 
     /// Reads the configuration again and replaces the configured clients, or leaves them as they are. Returns how many
@@ -171,6 +177,8 @@ pub(super) fn policy(config: &Config) -> Policy {
         max_revocation_age: config.store.max_revocation_age,
         failed_auth_rate: limit.map(|rate| Rate { count: rate.count.get(), period: rate.window }),
         registration: config.registration,
+        methods: config.methods.offered.clone(),
+        certificates: config.methods.certificates,
     }
 }
 

@@ -6,8 +6,8 @@ use super::{
     Issuer,
     access_token::AccessToken,
     client::{
-        AuthenticatedClient, Client, ClientAuthentication, ClientDirectory, authenticate::Authenticator,
-        secret::SecretVerifier, uses::SecretUses,
+        AuthenticatedClient, Client, ClientAuthentication, ClientDirectory, TokenEndpointAuthMethod,
+        authenticate::Authenticator, mtls::CertificateTrust, secret::SecretVerifier, uses::SecretUses,
     },
     error::{Error, TokenRefusal},
     freshness::Freshness,
@@ -40,6 +40,10 @@ pub struct Policy {
     pub failed_auth_rate: Option<Rate>,
     /// Whether clients may register themselves (RFC 7591).
     pub registration: bool,
+    /// The methods of client authentication that can succeed, as the metadata lists them.
+    pub methods: Vec<TokenEndpointAuthMethod>,
+    /// Whether client certificates can reach this server.
+    pub certificates: bool,
 }
 
 /// What the core takes from outside.
@@ -62,6 +66,8 @@ pub struct Dependencies {
     pub revocation_store: Option<Arc<dyn RevocationStore>>,
     /// Takes note of the secrets that are used.
     pub uses: Arc<SecretUses>,
+    /// Whose client certificates count.
+    pub trust: Arc<CertificateTrust>,
 }
 
 /// The service that every transport calls.
@@ -91,11 +97,12 @@ impl AuthorizationServer {
             freshness,
             revocation_store,
             uses,
+            trust,
         } = dependencies;
         let throttle = policy.failed_auth_rate.map(FailureThrottle::new);
         Self {
-            metadata: Metadata::new(&policy.issuer, &keys.current(), policy.registration),
-            authenticator: Authenticator::new(Arc::clone(&clients), secrets, throttle, uses),
+            metadata: Metadata::new(&policy, &keys.current()),
+            authenticator: Authenticator::new(Arc::clone(&clients), secrets, throttle, uses, trust),
             policy,
             clock,
             random,

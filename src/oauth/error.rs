@@ -5,6 +5,8 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
+use crate::certificates::Untrusted;
+
 /// Why a request was refused or could not be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -56,6 +58,27 @@ pub enum ClientRefusal {
     UnsupportedMethod,
     /// No enabled client has this identifier, method and secret.
     WrongCredentials,
+    /// The certificate of the connection is not the client's.
+    Certificate(CertificateRefusal),
+}
+
+/// Why a certificate does not authenticate a client. For the log alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateRefusal {
+    /// It cannot be read.
+    Malformed,
+    /// No authority that counts for the client's method stands behind it.
+    Untrusted(Untrusted),
+    /// No authorities are configured for the client's method or trust domain.
+    NoAuthorities,
+    /// Its subject or alternative name is not the registered one.
+    OtherSubject,
+    /// Neither it nor its key is registered.
+    NotRegistered,
+    /// It is registered, but is expired, not yet valid, or not for the authentication of clients.
+    NotUsable,
+    /// It breaks a rule of X.509-SVIDs.
+    NotAnSvid,
 }
 
 /// Why an access token was not accepted. For the log alone, except for being a refusal.

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::{client::TokenEndpointAuthMethod, grant::GrantType, issuer::Issuer};
+use super::{authorization_server::Policy, grant::GrantType, issuer::Issuer};
 use crate::jose::KeyRing;
 
 /// The metadata document. `scopes_supported` is left out, since some clients ask for all that is listed.
@@ -31,16 +31,38 @@ pub struct Metadata {
     id_token_signing_alg_values_supported: Vec<&'static str>,
     /// True when left out (OpenID Connect Discovery 1.0 §3), so it is said.
     request_uri_parameter_supported: bool,
+    /// RFC 8705 §3.3
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_client_certificate_bound_access_tokens: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mtls_endpoint_aliases: Option<MtlsEndpointAliases>,
+}
+
+/// Where client certificates are asked for (RFC 8705 §5): at the one port, where everything is.
+#[derive(Clone, Debug, Serialize)]
+struct MtlsEndpointAliases {
+    token_endpoint: String,
+    introspection_endpoint: String,
+    revocation_endpoint: String,
+    userinfo_endpoint: String,
+}
+
+impl MtlsEndpointAliases {
+    fn of(issuer: &Issuer) -> Self {
+        Self {
+            token_endpoint: issuer.endpoint("/token"),
+            introspection_endpoint: issuer.endpoint("/introspect"),
+            revocation_endpoint: issuer.endpoint("/revoke"),
+            userinfo_endpoint: issuer.endpoint("/userinfo"),
+        }
+    }
 }
 
 impl Metadata {
-    /// The document of a server with this issuer and these keys, where clients may register themselves or not.
-    pub fn new(issuer: &Issuer, keys: &KeyRing, registration: bool) -> Self {
-        let methods: Vec<_> =
-            [TokenEndpointAuthMethod::ClientSecretBasic, TokenEndpointAuthMethod::ClientSecretPost]
-                .iter()
-                .map(|method| method.as_str())
-                .collect();
+    /// The document of a server with this policy and these keys.
+    pub fn new(policy: &Policy, keys: &KeyRing) -> Self {
+        let issuer = &policy.issuer;
+        let methods: Vec<_> = policy.methods.iter().map(|method| method.as_str()).collect();
         let published = keys.algorithms().into_iter().filter(|alg| !alg.is_symmetric());
         Self {
             issuer: issuer.as_str().to_owned(),
@@ -50,7 +72,7 @@ impl Metadata {
             revocation_endpoint: issuer.endpoint("/revoke"),
             userinfo_endpoint: issuer.endpoint("/userinfo"),
             jwks_uri: issuer.endpoint("/.well-known/jwks.json"),
-            registration_endpoint: registration.then(|| issuer.endpoint("/register")),
+            registration_endpoint: policy.registration.then(|| issuer.endpoint("/register")),
             grant_types_supported: GrantType::ALL.iter().map(|grant| grant.as_str()).collect(),
             response_types_supported: ["none"],
             token_endpoint_auth_methods_supported: methods.clone(),
@@ -59,6 +81,8 @@ impl Metadata {
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: published.map(|alg| alg.as_str()).collect(),
             request_uri_parameter_supported: false,
+            tls_client_certificate_bound_access_tokens: policy.certificates,
+            mtls_endpoint_aliases: policy.certificates.then(|| MtlsEndpointAliases::of(issuer)),
         }
     }
 }

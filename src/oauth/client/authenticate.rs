@@ -11,9 +11,10 @@ use std::{
 };
 
 use super::{
-    Client, ClientAuthentication, ClientDirectory, ClientId, ClientSecret, SecretHash,
+    Client, ClientAuthentication, ClientDirectory, ClientId, ClientKeys, ClientSecret, SecretHash,
     TokenEndpointAuthMethod,
     credentials::Proof,
+    mtls::{self, CertificateTrust},
     secret::{SecretVerifier, Verdict, is_generated},
     uses::SecretUses,
 };
@@ -50,6 +51,7 @@ pub struct Authenticator {
     verifier: Arc<SecretVerifier>,
     throttle: Option<FailureThrottle>,
     uses: Arc<SecretUses>,
+    trust: Arc<CertificateTrust>,
 }
 
 impl Authenticator {
@@ -59,8 +61,9 @@ impl Authenticator {
         verifier: Arc<SecretVerifier>,
         throttle: Option<FailureThrottle>,
         uses: Arc<SecretUses>,
+        trust: Arc<CertificateTrust>,
     ) -> Self {
-        Self { directory, verifier, throttle, uses }
+        Self { directory, verifier, throttle, uses, trust }
     }
 
     /// Verifies a claim that a sender makes.
@@ -106,7 +109,10 @@ impl Authenticator {
             (Proof::Secret { .. }, _) | (_, None) => {
                 Err(Error::InvalidClient(ClientRefusal::WrongCredentials))
             }
-            (Proof::Assertion { .. } | Proof::Certificate, Some(_)) => {
+            (Proof::Certificate, Some(client)) => {
+                self.by_certificate(&client, sender, now).map(|()| AuthenticatedClient(client))
+            }
+            (Proof::Assertion { .. }, Some(_)) => {
                 Err(Error::InvalidClient(ClientRefusal::UnsupportedMethod))
             }
         };
@@ -114,6 +120,22 @@ impl Authenticator {
             attempt.forgive();
         }
         verified
+    }
+
+    /// By the certificate of the connection, against what is registered for the client's method (RFC 8705 §2).
+    fn by_certificate(&self, client: &Client, sender: &Sender, now: Timestamp) -> Result<(), Error> {
+        use TokenEndpointAuthMethod as Method;
+        let refuse = |refusal| Err(Error::InvalidClient(refusal));
+        let Some(chain) = &sender.certificate else { return refuse(ClientRefusal::NoCredentials) };
+        let verified = match (client.token_endpoint_auth_method, &client.proof.keys) {
+            (Some(Method::TlsClientAuth), _) => self.trust.verify_issued(client, chain, now),
+            (Some(Method::SpiffeX509), _) => self.trust.verify_svid(client, chain, now),
+            (Some(Method::SelfSignedTlsClientAuth), Some(ClientKeys::Registered { keys, .. })) => {
+                mtls::verify_registered(keys, chain, now)
+            }
+            _ => return refuse(ClientRefusal::UnsupportedMethod),
+        };
+        verified.map_err(|reason| Error::InvalidClient(ClientRefusal::Certificate(reason)))
     }
 
     /// The client of this identifier, if it is known and enabled.

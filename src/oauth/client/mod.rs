@@ -6,6 +6,7 @@
 //! - [`credentials`]: what a request presents, whichever transport carried it
 //! - [`secret`]: secrets, hashed and verified
 //! - [`authenticate`]: presented credentials -> [`AuthenticatedClient`]
+//! - [`mtls`]: certificates of clients and the authorities behind them
 //! - [`directory`]: the clients that are known now
 //! - [`spiffe`]: the names of workloads
 //! - [`document`]: what the store keeps of a client
@@ -16,6 +17,7 @@ pub mod credentials;
 pub mod directory;
 pub mod document;
 pub mod method;
+pub mod mtls;
 pub mod proof_members;
 pub mod registration;
 pub mod secret;
