@@ -22,6 +22,8 @@ pub struct Limits {
     pub max_pending_accept_resets: usize,
     /// TLS handshakes worked on at once; more wait in the order they came. Default 256.
     pub max_handshakes: usize,
+    /// How long a client may let us wait in its handshake before another has its turn. Default 250 ms.
+    pub handshake_turn: Duration,
     /// From accept until the TLS handshake is complete, the wait for its turn included. Default 10 s.
     pub handshake: Duration,
     /// From accept, or from the end of the TLS handshake, until the protocol is known. Default 10 s.
@@ -59,6 +61,7 @@ impl Default for Limits {
             max_local_resets: 1024,
             max_pending_accept_resets: 20,
             max_handshakes: 256,
+            handshake_turn: Duration::from_millis(250),
             handshake: Duration::from_secs(10),
             first_byte: Duration::from_secs(10),
             header: Duration::from_secs(10),

@@ -11,6 +11,7 @@ mod messages;
 mod raw;
 mod routing;
 mod shutdown;
+mod tls;
 
 use std::{
     net::SocketAddr,
@@ -26,7 +27,7 @@ use axum::{
 use http::{HeaderMap, Request, Response};
 use mintage::{
     peer::Peer,
-    serve::{self, Limits, Shutdown},
+    serve::{self, Limits, Listener, Shutdown},
     telemetry::{Metrics, RequestRecord, Telemetry},
 };
 use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
@@ -43,6 +44,10 @@ struct Server {
 
 impl Server {
     async fn start(limits: Limits) -> Self {
+        Self::start_on(limits, Listener::from).await
+    }
+
+    async fn start_on(limits: Limits, on: impl FnOnce(TcpListener) -> Listener) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         #[expect(clippy::disallowed_methods, reason = "the start of this process")]
@@ -50,7 +55,7 @@ impl Server {
         let shutdown = Shutdown::new();
         let routes = serve::router(rest(), grpc().await);
         let telemetry = Telemetry::new(metrics.clone());
-        let task = tokio::spawn(serve::serve(listener, routes, limits, telemetry, shutdown.clone()));
+        let task = tokio::spawn(serve::serve(on(listener), routes, limits, telemetry, shutdown.clone()));
         Self { address, shutdown, metrics, task }
     }
 
@@ -82,6 +87,7 @@ impl Server {
 /// Limits short enough to wait for.
 fn quick() -> Limits {
     Limits {
+        handshake: Duration::from_millis(300),
         first_byte: Duration::from_millis(300),
         header: Duration::from_millis(300),
         request: Duration::from_millis(500),
@@ -97,6 +103,7 @@ fn rest() -> Router {
     Router::new()
         .route("/hello", get(async || "hello"))
         .route("/peer", get(async |Extension(peer): Extension<Peer>| peer.address.to_string()))
+        .route("/certificate", get(certificate))
         .route("/echo", post(async |body: String| body))
         .route("/slow", get(slow))
         .route("/never", get(std::future::pending::<String>))
@@ -104,6 +111,15 @@ fn rest() -> Router {
         .route("/large", get(async || Bytes::from(vec![0; LARGE])))
         .route("/token", post(token))
         .fallback(async || "a fallback that must not survive")
+}
+
+/// The leaf the peer presented, in DER, and how many certificates came with it.
+async fn certificate(Extension(peer): Extension<Peer>) -> impl axum::response::IntoResponse {
+    let (leaf, more) = match peer.certificates.as_deref() {
+        Some(chain) => (chain.leaf.clone(), chain.intermediates.len()),
+        None => (Vec::new(), 0),
+    };
+    ([("x-secure", peer.secure.to_string()), ("x-intermediates", more.to_string())], leaf)
 }
 
 async fn slow() -> &'static str {

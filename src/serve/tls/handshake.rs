@@ -18,13 +18,11 @@ use crate::{
     telemetry::{HandshakeOutcome, Metrics},
 };
 
-/// How long a client that was answered may take to go on before others have its turn.
-const TURN: Duration = Duration::from_millis(250);
-
 /// The handshakes of a listener.
 pub(in crate::serve) struct Handshakes {
     tls: Tls,
     limit: Duration,
+    turn: Duration,
     turns: Semaphore,
     metrics: Metrics,
 }
@@ -32,7 +30,7 @@ pub(in crate::serve) struct Handshakes {
 impl Handshakes {
     pub(in crate::serve) fn new(tls: Tls, limits: &Limits, metrics: Metrics) -> Self {
         let turns = Semaphore::new(limits.max_handshakes.clamp(1, Semaphore::MAX_PERMITS));
-        Self { tls, limit: limits.handshake, turns, metrics }
+        Self { tls, limit: limits.handshake, turn: limits.handshake_turn, turns, metrics }
     }
 
     /// The encrypted stream and who is at its other end; `None` when there is none, or when `give_up` ends before the client
@@ -89,7 +87,7 @@ impl Handshakes {
         // The semaphore is never closed.
         let turn = self.turns.acquire().await.map_err(|_| Failure::GaveUp)?;
         let mut rest = pin!(hello.into_stream(Arc::clone(&self.tls.config)));
-        match timeout(TURN, rest.as_mut()).await {
+        match timeout(self.turn, rest.as_mut()).await {
             Ok(stream) => Ok(stream?),
             Err(_) => {
                 drop(turn);

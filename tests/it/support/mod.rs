@@ -15,6 +15,7 @@ pub mod raw_grpc;
 pub mod refused;
 pub mod replica;
 pub mod server;
+pub mod tls;
 pub mod wire;
 
 pub use auth::{Auth, WRONG};

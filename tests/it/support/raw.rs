@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
@@ -11,9 +11,9 @@ use tokio::{
 /// Longer than any deadline that a test sets; reached only when the server fails to act.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A plain TCP connection.
-pub struct Raw {
-    pub stream: TcpStream,
+/// A connection: of TCP, or of what is spoken over it.
+pub struct Raw<S = TcpStream> {
+    pub stream: S,
     read: Vec<u8>,
 }
 
@@ -36,6 +36,12 @@ impl Raw {
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    pub fn over(stream: S) -> Self {
         Self { stream, read: Vec::new() }
     }
 

@@ -7,7 +7,11 @@ use mintage::{
     clock::TestClock,
     config::{self, Config, ConfigErrors, Environment, Sources},
     readiness::Readiness,
-    serve::{self, Limits, Shutdown, router::Routes},
+    serve::{
+        self, Limits, Shutdown,
+        router::Routes,
+        tls::{ClientAuth, Tls},
+    },
     telemetry::{Metrics, Telemetry},
 };
 use tempfile::TempDir;
@@ -17,6 +21,8 @@ use tokio::{
     sync::{OnceCell, oneshot},
     task::{JoinHandle, JoinSet},
 };
+
+use super::tls::TestCa;
 
 /// The instant every test begins at.
 pub const NOW: u64 = 1_800_000_000;
@@ -150,6 +156,15 @@ impl TestServer {
 
     /// A server with this configuration file and environment on top of the usual one, of which an empty value takes away.
     pub async fn with_environment(toml: &str, environment: &[(&str, &str)]) -> Self {
+        Self::build(toml, environment, None).await
+    }
+
+    /// A server with this configuration file that speaks TLS on its public port, with a certificate of `ca`.
+    pub async fn with_tls(toml: &str, ca: &TestCa, client_auth: ClientAuth) -> Self {
+        Self::build(toml, &[], Some(ca.server().tls(client_auth))).await
+    }
+
+    async fn build(toml: &str, environment: &[(&str, &str)], tls: Option<Tls>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("mintage.toml");
         std::fs::write(&file, toml).unwrap();
@@ -174,8 +189,8 @@ impl TestServer {
         health.set_serving(true).await;
         readiness.set(true);
         let beside = app::follow(&core, &config, &readiness, telemetry.metrics());
-        let (address, public) = listen(routes, &telemetry, &shutdown).await;
-        let (ops, admin) = listen(ops_routes, &telemetry, &shutdown).await;
+        let (address, public) = listen(tls, routes, &telemetry, &shutdown).await;
+        let (ops, admin) = listen(None, ops_routes, &telemetry, &shutdown).await;
         let tasks = [public, admin];
         Self { address, ops, clock, core, config, readiness, shutdown, tasks, directory, _beside: beside }
     }
@@ -205,6 +220,7 @@ impl Drop for TestServer {
 }
 
 async fn listen(
+    tls: Option<Tls>,
     routes: Routes,
     telemetry: &Telemetry,
     shutdown: &Shutdown,
@@ -212,6 +228,10 @@ async fn listen(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let limits = Limits { max_header_bytes: 16 * 1024, ..Limits::default() };
+    let listener = match tls {
+        Some(tls) => serve::Listener::tls(listener, tls),
+        None => listener.into(),
+    };
     let serving = serve::serve(listener, routes, limits, telemetry.clone(), shutdown.clone());
     (address, Handle::current().spawn(serving))
 }
