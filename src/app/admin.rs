@@ -72,6 +72,7 @@ pub async fn open_explainer(config: &Config) -> Result<ExplainMessages, StartErr
         freshness: Arc::new(Freshness::always()),
         revocation_store: None,
         uses: Arc::default(),
+        trust: Arc::default(),
     };
     let server = Arc::new(AuthorizationServer::new(policy(config), dependencies));
     Ok(ExplainMessages { clients: clients.admin, server })

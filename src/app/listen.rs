@@ -9,7 +9,7 @@ use std::{
 
 use tokio::net::TcpListener;
 
-use super::{Core, StartError, follow, reload};
+use super::{Core, StartError, follow, reload, watch};
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
@@ -22,7 +22,7 @@ use crate::{
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves on both listeners until a signal ends it, then returns.
-pub(super) async fn until_signal(config: Config, core: Core) -> Result<(), StartError> {
+pub(super) async fn until_signal(config: Config, mut core: Core) -> Result<(), StartError> {
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
     let readiness = Readiness::default();
@@ -40,8 +40,10 @@ pub(super) async fn until_signal(config: Config, core: Core) -> Result<(), Start
         ..Limits::default()
     };
     announce(&config, public.local_addr()?, ops.as_ref().map(TcpListener::local_addr).transpose()?);
+    let watched = std::mem::take(&mut core.watched);
     let core = Arc::new(core);
-    let beside = follow(&core, &config, &readiness, telemetry.metrics());
+    let mut beside = follow(&core, &config, &readiness, telemetry.metrics());
+    beside.spawn(watch::watch(watched, telemetry.metrics().clone(), watch::INTERVAL));
     let snapshot_file = config.store.snapshot_file.clone();
     reload::on_hangup(config, Arc::clone(&core))?;
 

@@ -48,7 +48,8 @@ impl PublicKey {
             return None;
         }
         let curve = info.algorithm.parameters()?.as_oid().ok()?;
-        let curves = [(OID_EC_P256, "P-256", 32), (OID_NIST_EC_P384, "P-384", 48), (OID_NIST_EC_P521, "P-521", 66)];
+        let curves =
+            [(OID_EC_P256, "P-256", 32), (OID_NIST_EC_P384, "P-384", 48), (OID_NIST_EC_P521, "P-521", 66)];
         let (_, curve, length) = curves.into_iter().find(|(oid, ..)| *oid == curve)?;
         let point = bits.strip_prefix(&[4])?;
         (point.len() == 2 * length).then(|| {

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     oauth::{
         AuthorizationServer, Error,
+        confirmation::Confirmation,
         grant::GrantType,
         introspect::{Introspection, Question},
         issue::{ACCESS_TOKEN_TYPE_URI, TokenRequest, TokenResponse},
@@ -114,8 +115,9 @@ impl TokenService {
         call: &Call,
         message: pb::IntrospectRequest,
     ) -> Result<pb::IntrospectResponse, Error> {
-        let (question, view, presented) = question(message);
-        let caller = client_authentication::caller(call, presented)?;
+        let caller =
+            client_authentication::caller(call, message.client_authentication.clone(), &message.client_id)?;
+        let (question, view) = question(message);
         let introspection = self.server.introspect(&caller, &question).await?;
         Ok(introspect_response(introspection, view))
     }
@@ -125,15 +127,15 @@ impl TokenService {
         call: &Call,
         message: pb::BatchIntrospectRequest,
     ) -> Result<pb::BatchIntrospectResponse, Error> {
-        let caller = client_authentication::caller(call, message.client_authentication)?;
+        let caller = client_authentication::caller(call, message.client_authentication, &message.client_id)?;
         let (mut questions, mut views) = (Vec::new(), Vec::new());
         for item in message.requests {
-            let (question, view, presented) = question(item);
-            if presented.is_some() {
+            if item.client_authentication.is_some() || !item.client_id.is_empty() {
                 return Err(Error::invalid_request(
                     "client_authentication belongs to the batch, not to its items",
                 ));
             }
+            let (question, view) = question(item);
             questions.push(question);
             views.push(view);
         }
@@ -148,7 +150,7 @@ impl TokenService {
         call: &Call,
         message: pb::RevokeRequest,
     ) -> Result<pb::RevokeResponse, Error> {
-        let caller = client_authentication::caller(call, message.client_authentication)?;
+        let caller = client_authentication::caller(call, message.client_authentication, &message.client_id)?;
         self.server.revoke(&caller, non_empty(message.token).map(Secret::new).as_ref()).await?;
         Ok(pb::RevokeResponse {})
     }
@@ -179,16 +181,14 @@ fn issue_response(response: &TokenResponse) -> pb::IssueResponse {
     }
 }
 
-fn question(
-    message: pb::IntrospectRequest,
-) -> (Question, pb::IntrospectView, Option<pb::introspect_request::ClientAuthentication>) {
+fn question(message: pb::IntrospectRequest) -> (Question, pb::IntrospectView) {
     let view = message.view();
     let question = Question {
         token: non_empty(message.token).map(Secret::new),
         expected_audience: non_empty(message.expected_audience),
         required_scopes: message.required_scopes,
     };
-    (question, view, message.client_authentication)
+    (question, view)
 }
 
 fn introspect_response(introspection: Introspection, view: pb::IntrospectView) -> pb::IntrospectResponse {
@@ -215,9 +215,17 @@ fn introspect_response(introspection: Introspection, view: pb::IntrospectView) -
         expire_time: Some(to_pb_timestamp(token.expires_at)),
         issue_time: Some(to_pb_timestamp(token.issued_at)),
         not_before_time: Some(to_pb_timestamp(token.not_before)),
+        confirmation: token.confirmation.map(confirmation),
         claims: if full { to_struct(&token.claims_json) } else { None },
         claims_json: if full { token.claims_json } else { Vec::new() },
         ..active_only
+    }
+}
+
+fn confirmation(confirmation: Confirmation) -> pb::Confirmation {
+    pb::Confirmation {
+        x5t_s256: confirmation.x5t_s256.unwrap_or_default(),
+        jkt: confirmation.jkt.unwrap_or_default(),
     }
 }
 

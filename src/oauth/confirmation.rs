@@ -14,6 +14,7 @@ use super::{
     sender::Sender,
 };
 use crate::{
+    certificates::x5t_s256,
     clock::Timestamp,
     jose::json::{InvalidJson, Members},
     secret::Secret,
@@ -76,13 +77,23 @@ impl AuthorizationServer {
     pub(super) async fn bind(
         &self,
         client: &Client,
-        _sender: &Sender,
+        sender: &Sender,
         _now: Timestamp,
     ) -> Result<Option<Confirmation>, Error> {
-        if client.proof.certificate_bound_access_tokens || client.proof.dpop_bound_access_tokens {
+        let mut confirmation = Confirmation::default();
+        // Whatever the client authenticated with: the member is about its tokens (RFC 8705 §3.4).
+        if client.proof.certificate_bound_access_tokens {
+            let certificate = sender.certificate.as_ref().ok_or_else(|| {
+                Error::invalid_request(
+                    "the tokens of this client are bound to its certificate, and the connection has none",
+                )
+            })?;
+            confirmation.x5t_s256 = Some(x5t_s256(&certificate.leaf));
+        }
+        if client.proof.dpop_bound_access_tokens {
             return Err(Error::invalid_request("the tokens of this client must be bound"));
         }
-        Ok(None)
+        Ok(Some(confirmation).filter(|confirmation| *confirmation != Confirmation::default()))
     }
 
     /// Checks that the sender of a request possesses what its token is bound to.
@@ -93,12 +104,22 @@ impl AuthorizationServer {
         &self,
         token: &AccessToken,
         presented: &PresentedToken,
-        _sender: &Sender,
+        sender: &Sender,
         _now: Timestamp,
     ) -> Result<(), Error> {
-        match (&token.confirmation, presented.scheme) {
+        let refused = || Err(Error::InvalidToken(TokenRefusal::Possession));
+        let confirmation = token.confirmation.clone().unwrap_or_default();
+        if let Some(bound) = &confirmation.x5t_s256 {
+            let certificate = sender.certificate.as_ref().map(|chain| x5t_s256(&chain.leaf));
+            // A sender that proves another key has mistaken the token, or hopes that one proof stands for another (V-47).
+            let proves_another = confirmation.jkt.is_none() && !sender.dpop_proofs.is_empty();
+            if certificate.as_ref() != Some(bound) || proves_another {
+                return refused();
+            }
+        }
+        match (&confirmation.jkt, presented.scheme) {
             (None, Scheme::Bearer) => Ok(()),
-            _ => Err(Error::InvalidToken(TokenRefusal::Possession)),
+            _ => refused(),
         }
     }
 }

@@ -112,9 +112,7 @@ impl Authenticator {
             (Proof::Certificate, Some(client)) => {
                 self.by_certificate(&client, sender, now).map(|()| AuthenticatedClient(client))
             }
-            (Proof::Assertion { .. }, Some(_)) => {
-                Err(Error::InvalidClient(ClientRefusal::UnsupportedMethod))
-            }
+            (Proof::Assertion { .. }, Some(_)) => Err(Error::InvalidClient(ClientRefusal::UnsupportedMethod)),
         };
         if !matches!(verified, Err(Error::InvalidClient(_))) {
             attempt.forgive();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use arc_swap::ArcSwap;
 
-use super::{CertificateSubject, Client, TokenEndpointAuthMethod, spiffe::SpiffeId};
+use super::{CertificateSubject, Client, spiffe::SpiffeId};
 use crate::{
     certificates::{Authorities, Certificate, PublicKey, Untrusted},
     clock::Timestamp,

@@ -312,6 +312,8 @@ impl Cluster {
             max_lifetime: Duration::from_secs(86400),
             max_revocation_age: Duration::from_secs(30),
             failed_auth_rate: None,
+            methods: Vec::new(),
+            certificates: false,
         };
         let dependencies = Dependencies {
             clock: Arc::<TestClock>::clone(&clock),
@@ -323,6 +325,7 @@ impl Cluster {
             freshness: Arc::clone(&freshness),
             revocation_store: Some(Arc::<FakeStore>::clone(&self.store)),
             uses: Arc::clone(&uses),
+            trust: Arc::default(),
         };
         let server = Arc::new(AuthorizationServer::new(policy, dependencies));
         let stores = Stores {

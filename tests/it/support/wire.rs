@@ -216,6 +216,7 @@ impl Wire {
                 let message = pb::RevokeRequest {
                     token: token.to_owned(),
                     token_type_hint: hint.to_owned(),
+                    client_id: String::new(),
                     client_authentication: auth
                         .message()
                         .map(revoke_request::ClientAuthentication::ClientSecret),
