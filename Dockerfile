@@ -34,6 +34,11 @@ COPY --from=build /mintage /usr/bin/mintage
 COPY --from=build --chown=65532:65532 --chmod=0700 /state /var/lib/mintage
 VOLUME /var/lib/mintage
 
+# Plain HTTP, which a sidecar or proxy in front of the container turns into HTTPS. To speak TLS in the container itself, set
+# MINTAGE_TLS_CERT_FILE and MINTAGE_TLS_KEY_FILE to mounted files; the health check then follows, and changed files are read
+# again.
+ENV MINTAGE_ALLOW_PLAIN_HTTP=true
+
 # Reachable from outside the container, and where the health check asks. The ops port stays on the container's loopback
 # until MINTAGE_OPS_LISTEN says otherwise.
 ENV MINTAGE_LISTEN=0.0.0.0:8000 \

@@ -26,6 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Secrets and tokens must not be printable: these messages get their own redacting Debug in src/grpc.
         .skip_debug([
             "mintage.token.v1.ClientSecret",
+            "mintage.token.v1.ClientAssertion",
+            "mintage.token.v1.JwtBearerGrant",
+            "mintage.token.v1.IssueRequest",
             "mintage.token.v1.IssueResponse",
             "mintage.token.v1.IntrospectRequest",
             "mintage.token.v1.RevokeRequest",

@@ -23,7 +23,8 @@ use std::{
 };
 
 use support::{
-    cluster::{Cluster, Known, Load, Times, eventually},
+    cluster::{Cluster, Known, Load, Times},
+    patience::eventually,
     postgres::Postgres,
 };
 
@@ -97,7 +98,7 @@ async fn outage(postgres: &Postgres, duration: Duration) {
     tokio::time::sleep(duration).await;
     let ended = Instant::now();
     postgres.start_again();
-    let healed = replica.heals(&service, Duration::from_secs(60)).await;
+    let healed = replica.heals(&service).await;
     tokio::time::sleep(aside).await;
     let answers = load.end().await;
 

@@ -15,6 +15,7 @@
 //! | [`rest`] | the standard OAuth endpoints and documents, on axum | 3 |
 //! | [`grpc`] | the services of `proto/`, on tonic | 3 |
 //! | [`store`] | the store traits of `oauth`, on SQLite and PostgreSQL | 3 |
+//! | [`fetch`] | the key sets of others, over https: guards, cache, one fetch at a time | 3 |
 //! | [`telemetry`] | one log line per request, every metric | beside 3 |
 //! | [`serve`] | one listener: accept loop, deadlines, protocols, the only fallback, shutdown | 4 |
 //! | [`config`] [`key_file`] | settings and clients as checked values; RS256 key files | 4 |
@@ -47,6 +48,7 @@ pub mod certificates;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod fetch;
 pub mod form_encoding;
 pub mod grpc;
 pub mod jose;

@@ -10,7 +10,7 @@ use super::{
     error::{AdminError, Violation},
     mask::Mask,
     page::PageTokens,
-    secrets::NewSecret,
+    secrets::{self, NewSecret, form_for},
     tokens::SKEW,
 };
 use crate::{
@@ -185,6 +185,10 @@ impl ClientAdmin {
         }
         let mut violations = self.violations(&registration);
         violations.extend(self.secret_violations(&secret));
+        if secret.is_asked_for() && !secrets::may_have_secret(&registration) {
+            let problem = secrets::useless(&registration);
+            violations.push(Violation { member: "client_secret", problem });
+        }
         if !violations.is_empty() {
             return Err(AdminError::InvalidArgument(violations));
         }
@@ -203,8 +207,11 @@ impl ClientAdmin {
 
         self.check_not_just_deleted(&client_id).await?;
 
-        let public = registration.token_endpoint_auth_method.as_deref() == Some("none");
-        let made = if public { None } else { Some(self.make_secret(&secret).await?) };
+        let made = if secrets::gets_secret(&registration, &secret) {
+            Some(self.make_secret(&secret, form_for(&registration)).await?)
+        } else {
+            None
+        };
         let (record_of_secret, secret) = made.unzip();
         let document = ClientDocument {
             registration,
@@ -269,7 +276,7 @@ impl ClientAdmin {
         }
     }
 
-    /// Changes members of a client.
+    /// Changes members of a client. Secrets that its method no longer uses end with the change.
     ///
     /// # Errors
     /// [`AdminError::NotFound`], [`AdminError::Aborted`], [`AdminError::InvalidArgument`],
@@ -280,8 +287,10 @@ impl ClientAdmin {
         if mask.is_empty() {
             return Err(AdminError::invalid("update_mask", "nothing is to be changed; name or set a member"));
         }
+        let now = self.now();
         let apply = |document: &mut ClientDocument| {
             mask.apply(&update.registration, &mut document.registration);
+            secrets::end_useless(document, now);
             Ok(())
         };
         if update.validate_only {

@@ -7,19 +7,69 @@ use crate::oauth::client::ClientRegistration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask(Vec<&'static str>);
 
-/// Every member that can be changed.
-pub const MEMBERS: [&str; 10] = [
-    "client_name",
-    "token_endpoint_auth_method",
-    "grant_types",
-    "scope",
-    "audiences",
-    "access_token_signing_alg",
-    "access_token_lifetime",
-    "introspect",
-    "enabled",
-    "claims",
-];
+/// A member that can be changed.
+struct Member {
+    name: &'static str,
+    is_set: fn(&ClientRegistration) -> bool,
+    copy: fn(&ClientRegistration, &mut ClientRegistration),
+}
+
+/// Defines [`MEMBERS`]. A field of [`ClientRegistration`] has the name of its member.
+macro_rules! members {
+    ($($name:ident,)*) => {
+        /// Every member that can be changed.
+        pub const MEMBERS: &[&str] = &[$(stringify!($name)),*];
+
+        const TABLE: &[Member] = &[$(Member {
+            name: stringify!($name),
+            is_set: |registration| registration.$name.is_set(),
+            copy: |from, to| to.$name.clone_from(&from.$name),
+        }),*];
+    };
+}
+
+members! {
+    client_name,
+    token_endpoint_auth_method,
+    grant_types,
+    scope,
+    audiences,
+    access_token_signing_alg,
+    access_token_lifetime,
+    introspect,
+    enabled,
+    profile,
+    token_endpoint_auth_signing_alg,
+    jwks,
+    jwks_uri,
+    tls_client_auth_subject_dn,
+    tls_client_auth_san_dns,
+    tls_client_auth_san_uri,
+    tls_client_auth_san_ip,
+    tls_client_auth_san_email,
+    spiffe_id,
+    federated,
+    tls_client_certificate_bound_access_tokens,
+    dpop_bound_access_tokens,
+    claims,
+}
+
+/// What may be left out.
+trait Settable {
+    fn is_set(&self) -> bool;
+}
+
+impl<T> Settable for Option<T> {
+    fn is_set(&self) -> bool {
+        self.is_some()
+    }
+}
+
+impl<T> Settable for Vec<T> {
+    fn is_set(&self) -> bool {
+        !self.is_empty()
+    }
+}
 
 impl Mask {
     /// All members: what the new registration leaves out is taken away.
@@ -29,7 +79,8 @@ impl Mask {
 
     /// The members that a registration sets, for an update without mask.
     pub fn of(registration: &ClientRegistration) -> Self {
-        Self(MEMBERS.into_iter().filter(|member| is_set(registration, member)).collect())
+        let set = TABLE.iter().filter(|member| (member.is_set)(registration));
+        Self(set.map(|member| member.name).collect())
     }
 
     /// Reads member names; `*` alone stands for all.
@@ -43,9 +94,12 @@ impl Mask {
             return Ok(Self::all());
         }
         for name in names {
-            // How protobuf names the member.
-            let name = if name == "claims_json" { "claims" } else { name };
-            match MEMBERS.into_iter().find(|member| *member == name) {
+            // How protobuf names members that are JSON.
+            let name = match name {
+                "claims_json" | "jwks_json" => name.trim_end_matches("_json"),
+                name => name,
+            };
+            match MEMBERS.iter().copied().find(|member| *member == name) {
                 Some(member) => members.push(member),
                 None => problems.push(format!("{name:?}")),
             }
@@ -64,41 +118,16 @@ impl Mask {
         self.0.is_empty()
     }
 
+    /// Whether it names this member.
+    pub fn names(&self, member: &str) -> bool {
+        self.0.contains(&member)
+    }
+
     /// Copies the members it names.
     pub(super) fn apply(&self, from: &ClientRegistration, to: &mut ClientRegistration) {
-        for member in &self.0 {
-            match *member {
-                "client_name" => to.client_name.clone_from(&from.client_name),
-                "token_endpoint_auth_method" => {
-                    to.token_endpoint_auth_method.clone_from(&from.token_endpoint_auth_method);
-                }
-                "grant_types" => to.grant_types.clone_from(&from.grant_types),
-                "scope" => to.scope.clone_from(&from.scope),
-                "audiences" => to.audiences.clone_from(&from.audiences),
-                "access_token_signing_alg" => {
-                    to.access_token_signing_alg.clone_from(&from.access_token_signing_alg);
-                }
-                "access_token_lifetime" => to.access_token_lifetime = from.access_token_lifetime,
-                "introspect" => to.introspect.clone_from(&from.introspect),
-                "enabled" => to.enabled = from.enabled,
-                _ => to.claims.clone_from(&from.claims),
-            }
+        for member in TABLE.iter().filter(|member| self.names(member.name)) {
+            (member.copy)(from, to);
         }
-    }
-}
-
-fn is_set(registration: &ClientRegistration, member: &str) -> bool {
-    match member {
-        "client_name" => registration.client_name.is_some(),
-        "token_endpoint_auth_method" => registration.token_endpoint_auth_method.is_some(),
-        "grant_types" => registration.grant_types.is_some(),
-        "scope" => registration.scope.is_some(),
-        "audiences" => registration.audiences.is_some(),
-        "access_token_signing_alg" => registration.access_token_signing_alg.is_some(),
-        "access_token_lifetime" => registration.access_token_lifetime.is_some(),
-        "introspect" => registration.introspect.is_some(),
-        "enabled" => registration.enabled.is_some(),
-        _ => !registration.claims.is_empty(),
     }
 }
 
@@ -109,7 +138,12 @@ mod tests {
     fn full() -> ClientRegistration {
         let text = r#"{"client_id":"new","client_name":"n","token_endpoint_auth_method":"client_secret_post",
             "grant_types":[],"scope":"a","audiences":["b"],"access_token_signing_alg":"ES256","access_token_lifetime":60,
-            "introspect":"any","enabled":false,"claims":{"x":1}}"#;
+            "introspect":"any","enabled":false,"profile":"compat","token_endpoint_auth_signing_alg":["ES256","PS256"],
+            "jwks":{"keys":[]},"jwks_uri":"https://a.example","tls_client_auth_subject_dn":"CN=a",
+            "tls_client_auth_san_dns":"a.example","tls_client_auth_san_uri":"a:b","tls_client_auth_san_ip":"::1",
+            "tls_client_auth_san_email":"a@b.example","spiffe_id":"spiffe://a/b",
+            "federated":[{"issuer":"https://a.example","subject":"b"}],
+            "tls_client_certificate_bound_access_tokens":true,"dpop_bound_access_tokens":false,"claims":{"x":1}}"#;
         serde_json::from_str(text).unwrap()
     }
 
@@ -119,7 +153,7 @@ mod tests {
 
     #[test]
     fn each_member_moves_alone() {
-        for member in MEMBERS {
+        for member in MEMBERS.iter().copied() {
             let mut to = ClientRegistration { client_id: "old".to_owned(), ..Default::default() };
             Mask::parse([member]).unwrap().apply(&full(), &mut to);
             let mut expected = serde_json::json!({ "client_id": "old" });
@@ -135,6 +169,22 @@ mod tests {
         Mask::parse(["*"]).unwrap().apply(&ClientRegistration::default(), &mut to);
         assert_eq!(json(&to), serde_json::json!({ "client_id": "new" }));
         assert_eq!(Mask::of(&full()), Mask::all());
+    }
+
+    // A member that the table lacks could be registered and never changed.
+    #[test]
+    fn every_member_is_in_the_table() {
+        let json = json(&full());
+        let registered: Vec<_> =
+            json.as_object().unwrap().keys().filter(|name| *name != "client_id").collect();
+        assert_eq!(registered.len(), MEMBERS.len());
+        assert!(registered.iter().all(|name| MEMBERS.contains(&name.as_str())), "{registered:?}");
+    }
+
+    #[test]
+    fn protobuf_names_are_known_too() {
+        assert_eq!(Mask::parse(["claims_json", "jwks_json"]).unwrap(), Mask(vec!["claims", "jwks"]));
+        assert!(Mask::parse(["scope_json"]).is_err());
     }
 
     #[test]

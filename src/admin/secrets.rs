@@ -12,6 +12,7 @@ use crate::{
     clock::Timestamp,
     jose::base64url,
     oauth::client::{
+        ClientRegistration, SecretForm, SecretHash, TokenEndpointAuthMethod,
         document::{ClientDocument, SecretRecord},
         secret::GENERATED_PREFIX,
     },
@@ -70,10 +71,19 @@ impl ClientAdmin {
             return Err(AdminError::InvalidArgument(violations));
         }
         // A stranger to this client must not make the server compute Argon2id.
-        self.read(&client_id).await?;
-        let (record, secret) = self.make_secret(new).await?;
+        let (_, document) = self.read(&client_id).await?;
+        if !may_have_secret(&document.registration) {
+            return Err(AdminError::FailedPrecondition(useless(&document.registration)));
+        }
+        let form = form_for(&document.registration);
+        let (record, secret) = self.make_secret(new, form).await?;
         let now = self.now();
         let add = |document: &mut ClientDocument| {
+            if form_for(&document.registration) != form || !may_have_secret(&document.registration) {
+                return Err(AdminError::Aborted(
+                    "token_endpoint_auth_method was changed meanwhile; add the secret again".to_owned(),
+                ));
+            }
             forget_ended(document, now, new.chosen.is_some());
             if document.secrets.iter().filter(|secret| !has_ended(secret, now)).count() >= MAX_SECRETS {
                 return Err(AdminError::FailedPrecondition(format!(
@@ -133,6 +143,7 @@ impl ClientAdmin {
     pub(super) async fn make_secret(
         &self,
         new: &NewSecret,
+        form: SecretForm,
     ) -> Result<(SecretRecord, Option<Secret<String>>), AdminError> {
         let generated = if new.chosen.is_none() { Some(generate(&*self.0.random)?) } else { None };
         let secret = match (&new.chosen, &generated) {
@@ -140,7 +151,7 @@ impl ClientAdmin {
             (None, Some(generated)) => generated.clone(),
             (None, None) => return Err(AdminError::Internal("no secret was made".to_owned())),
         };
-        let hash = self.hash(secret).await?;
+        let hash = self.keep(secret, form).await?;
         let record = SecretRecord {
             secret_id: base64url(random::bytes::<9>(&*self.0.random)?),
             hash,
@@ -151,10 +162,10 @@ impl ClientAdmin {
         Ok((record, generated))
     }
 
-    /// Hashes off the threads that serve requests: Argon2id takes tens of milliseconds.
-    pub(super) async fn hash(&self, secret: Secret<String>) -> Result<String, AdminError> {
+    /// The text to keep of a secret, made off the threads that serve requests: Argon2id takes tens of milliseconds.
+    pub(super) async fn keep(&self, secret: Secret<String>, form: SecretForm) -> Result<String, AdminError> {
         let (verifier, random) = (Arc::clone(&self.0.secrets), Arc::clone(&self.0.random));
-        tokio::task::spawn_blocking(move || verifier.hash(&secret, &*random).map(|hash| hash.to_text()))
+        tokio::task::spawn_blocking(move || verifier.keep(&secret, form, &*random).map(|hash| hash.to_text()))
             .await
             .map_err(|error| AdminError::Internal(error.to_string()))?
             .map_err(AdminError::Internal)
@@ -182,6 +193,66 @@ impl ClientAdmin {
         }
         violations
     }
+}
+
+impl NewSecret {
+    /// Whether somebody says anything of it.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.chosen.is_some() || self.not_before.is_some() || self.expires_at.is_some()
+    }
+}
+
+/// In which form the secrets of a client are kept.
+pub(super) fn form_for(registration: &ClientRegistration) -> SecretForm {
+    SecretForm::of(method_of(registration))
+}
+
+/// Whether a client of this registration can authenticate with a secret at all.
+pub(super) fn may_have_secret(registration: &ClientRegistration) -> bool {
+    method_of(registration).is_none_or(TokenEndpointAuthMethod::uses_secret)
+}
+
+/// Whether a client of this registration is made with a secret. One whose method is left out need not have one when subjects
+/// of trusted issuers act as it.
+pub(super) fn gets_secret(registration: &ClientRegistration, new: &NewSecret) -> bool {
+    let without_method = new.is_asked_for() || registration.federated.is_empty();
+    method_of(registration).map_or(without_method, TokenEndpointAuthMethod::uses_secret)
+}
+
+/// Whether a client that becomes this one needs a secret and has none for it.
+pub(super) fn lacks_secret(
+    document: &ClientDocument,
+    registration: &ClientRegistration,
+    now: Timestamp,
+) -> bool {
+    let form = form_for(registration);
+    let fits = |secret: &SecretRecord| {
+        !has_ended(secret, now) && SecretHash::parse(&secret.hash).is_ok_and(|hash| hash.form() == form)
+    };
+    gets_secret(registration, &NewSecret::default()) && !document.secrets.iter().any(fits)
+}
+
+/// Why a client has no secret.
+pub(super) fn useless(registration: &ClientRegistration) -> String {
+    format!(
+        "token_endpoint_auth_method {:?} uses no secret; leave the secret out, or change the method first",
+        registration.token_endpoint_auth_method.as_deref().unwrap_or_default()
+    )
+}
+
+/// Ends the secrets that the method has no use for, so that changing it back revives none (V-25).
+pub(super) fn end_useless(document: &mut ClientDocument, now: Timestamp) {
+    let form = may_have_secret(&document.registration).then(|| form_for(&document.registration));
+    for secret in &mut document.secrets {
+        let kept = SecretHash::parse(&secret.hash).map(|hash| hash.form()).ok();
+        if (form.is_none() || kept != form) && !has_ended(secret, now) {
+            secret.expires_at = Some(now.seconds());
+        }
+    }
+}
+
+fn method_of(registration: &ClientRegistration) -> Option<TokenEndpointAuthMethod> {
+    registration.token_endpoint_auth_method.as_deref().and_then(|text| text.parse().ok())
 }
 
 /// A secret of 256 random bits.

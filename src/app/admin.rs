@@ -19,6 +19,7 @@ use crate::{
         AuthorizationServer, Freshness, Keys, Revocations,
         authorization_server::Dependencies,
         client::{ClientDirectory, SecretHash, secret::SecretVerifier},
+        replay::ReplayGuard,
         store::Stores,
     },
     random::SystemRandom,
@@ -71,10 +72,13 @@ pub async fn open_explainer(config: &Config) -> Result<ExplainMessages, StartErr
         revocations: Arc::default(),
         freshness: Arc::new(Freshness::always()),
         revocation_store: None,
+        replays: Arc::new(ReplayGuard::new(None, config.replay)),
         uses: Arc::default(),
+        published_keys: None,
         trust: Arc::default(),
+        federation: None,
     };
-    let server = Arc::new(AuthorizationServer::new(policy(config), dependencies));
+    let server = Arc::new(AuthorizationServer::new(policy(config, None), dependencies)?);
     Ok(ExplainMessages { clients: clients.admin, server })
 }
 
@@ -90,7 +94,7 @@ impl Clients {
         let key = stores::secret_hash_key(&*opened.stores.keys, &opened.master).await?;
         let secrets = Arc::new(SecretVerifier::with_key(&key, &SystemRandom, 1)?);
         // Who is configured matters here, and not with which secret.
-        let configured = config.clients(|_| Ok(SecretHash::Keyed([0; 32])))?;
+        let configured = config.clients(|secret, form| Ok(SecretHash::stand_in(secret, form)))?;
         let directory = Arc::new(ClientDirectory::new(configured));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let admin =

@@ -3,7 +3,8 @@
 use std::{fmt, path::Path, sync::Arc, thread};
 
 use super::{
-    OpenedStore, StartError, admin, authorities, blocking, keys, start::Start, stores, watch::Watched,
+    OpenedStore, StartError, admin, authorities, blocking, federation, keys, start::Start, stores,
+    watch::Watched,
 };
 use crate::{
     admin::{ClientAdmin, SigningKeyAdmin, signing_keys},
@@ -14,12 +15,15 @@ use crate::{
         AuthorizationServer, Freshness, Keys, Policy, Replica, Revocations,
         authorization_server::Dependencies,
         client::{ClientDirectory, directory::StoredClients, secret::SecretVerifier, uses::SecretUses},
+        dpop::DpopPolicy,
+        replay::ReplayGuard,
         store::{ClientQuery, ClientStore},
         throttle::Rate,
     },
     random::SystemRandom,
     readiness::Readiness,
     rest,
+    secret::Secret,
     serve::{self, router::Routes},
 };
 
@@ -33,6 +37,8 @@ pub struct Core {
     pub client_admin: Arc<ClientAdmin>,
     /// Its signing keys.
     pub keys: Arc<Keys>,
+    /// What sees to it that what may be used once is.
+    pub replays: Arc<ReplayGuard>,
     /// What rotates them.
     pub key_admin: Arc<SigningKeyAdmin>,
     /// What keeps all of it true.
@@ -56,7 +62,6 @@ impl Core {
         clock: Arc<dyn Clock>,
         key_directory: &Path,
     ) -> Result<Self, StartError> {
-        let (trust, watched) = authorities::from_files(config)?;
         let store = stores::connect(config).await?;
         let keys = {
             let (config, master, directory) =
@@ -71,7 +76,8 @@ impl Core {
         let secrets = Arc::new(SecretVerifier::with_key(&start.secret_hash_key, &SystemRandom, cores)?);
         let clients = {
             let (config, secrets) = (config.clone(), Arc::clone(&secrets));
-            blocking(move || config.clients(|secret| secrets.hash(secret, &SystemRandom))).await??
+            blocking(move || config.clients(|secret, form| secrets.keep(secret, form, &SystemRandom)))
+                .await??
         };
         warn_about(config);
 
@@ -106,9 +112,15 @@ impl Core {
             random: Arc::new(SystemRandom),
             keys: Arc::clone(&keys),
         }));
+        let policy = policy(config, Some(&start.secret_hash_key));
         start.fill(&replica, &key_admin, &keys::stored(&keys)).await?;
         warn_when_empty(&clients, &*store.stores.clients).await;
 
+        let replays = Arc::new(ReplayGuard::new(Some(Arc::clone(&store.stores.replays)), config.replay));
+        let fetcher = federation::fetcher(config, &clock);
+        let (federation, mut watched) = federation::from_config(config, &fetcher, &replays)?;
+        let (trust, files) = authorities::from_files(config)?;
+        watched.extend(files);
         let dependencies = Dependencies {
             clock: Arc::clone(&clock),
             random: Arc::new(SystemRandom),
@@ -118,14 +130,29 @@ impl Core {
             revocations: Arc::clone(&revocations),
             freshness,
             revocation_store: Some(Arc::clone(&store.stores.revocations)),
+            replays: Arc::clone(&replays),
             uses,
+            published_keys: Some(fetcher),
             trust,
+            federation,
         };
-        let server = Arc::new(AuthorizationServer::new(policy(config), dependencies));
+        let server = Arc::new(AuthorizationServer::new(policy, dependencies)?);
         let client_admin =
             admin::client_admin(config, &store.stores, &secrets, &clients, &revocations, &clock);
         let client_admin = Arc::new(client_admin);
-        Ok(Self { server, clients, client_admin, keys, key_admin, replica, store, watched, secrets, clock })
+        Ok(Self {
+            server,
+            clients,
+            client_admin,
+            keys,
+            replays,
+            key_admin,
+            replica,
+            store,
+            watched,
+            secrets,
+            clock,
+        })
     }
 
     /// Reads the configuration again and replaces the configured clients, or leaves them as they are. Returns how many
@@ -134,7 +161,8 @@ impl Core {
     /// # Errors
     /// [`ConfigErrors`]; the old clients stay in use.
     pub fn reload(&self, config: &Config) -> Result<usize, ConfigErrors> {
-        let clients = config.reload()?.clients(|secret| self.secrets.hash(secret, &SystemRandom))?;
+        let clients =
+            config.reload()?.clients(|secret, form| self.secrets.keep(secret, form, &SystemRandom))?;
         let count = clients.len();
         self.clients.replace(clients);
         Ok(count)
@@ -168,8 +196,8 @@ impl fmt::Debug for Core {
     }
 }
 
-/// What the operator decided, as the core knows it.
-pub(super) fn policy(config: &Config) -> Policy {
+/// What the operator decided, as the core knows it. The replicas share the secret; whoever accepts no proofs needs none.
+pub(super) fn policy(config: &Config, shared_secret: Option<&Secret<[u8; 32]>>) -> Policy {
     let limit = config.limits.failed_auth_rate;
     Policy {
         issuer: config.issuer.clone(),
@@ -179,6 +207,10 @@ pub(super) fn policy(config: &Config) -> Policy {
         registration: config.registration,
         methods: config.methods.offered.clone(),
         certificates: config.methods.certificates,
+        dpop: DpopPolicy {
+            max_age: config.dpop.max_age,
+            nonce_secret: shared_secret.filter(|_| config.dpop.nonce_required).cloned(),
+        },
     }
 }
 

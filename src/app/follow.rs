@@ -11,7 +11,7 @@ use super::Core;
 use crate::{
     clock::Timestamp,
     config::Config,
-    oauth::Freshness,
+    oauth::{Freshness, replay::ReplayFigures},
     readiness::{Readiness, StoreState},
     telemetry::{Metrics, StoreFigures},
 };
@@ -27,6 +27,10 @@ const PURGE_EVERY: u32 = 10;
 
 /// How long the store keeps a revocation beyond its end: a clock that is ahead for a while makes nobody forget one (F-9).
 const PURGE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long the store keeps what was used beyond the end of its use: replicas whose clocks differ by less agree on what
+/// has ended.
+const PURGE_REPLAYS_AFTER: Duration = Duration::from_secs(60);
 
 /// How often the snapshot is written, in chores: it reads every client that is in memory.
 const SNAPSHOT_EVERY: u32 = 5;
@@ -74,6 +78,7 @@ async fn tick(core: Arc<Core>, bounds: Bounds, readiness: Readiness, metrics: Me
             revocations: core.replica.revocations.len(),
             cached_clients: core.clients.cached_count(),
             statements: core.store.store.statements(),
+            claims: claims(&core.replays.figures()),
             key_ages: core
                 .keys
                 .current()
@@ -92,6 +97,16 @@ fn state(freshness: &Freshness, bounds: Bounds, now: Timestamp) -> StoreState {
         Some(age) if age <= bounds.clients => StoreState::RevocationsStale,
         _ => StoreState::ClientsStale,
     }
+}
+
+/// The outcomes of claims, as they are called in the metrics.
+fn claims(figures: &ReplayFigures) -> Vec<(&'static str, u64)> {
+    vec![
+        ("ok", figures.accepted),
+        ("ok_locally", figures.accepted_locally),
+        ("seen", figures.seen),
+        ("unavailable", figures.unavailable),
+    ]
 }
 
 fn announce(state: StoreState, bounds: Bounds) {
@@ -126,6 +141,9 @@ async fn chores(core: Arc<Core>, snapshot_file: Option<PathBuf>) {
         }
         report("signing keys were not looked after", rotated);
         report("uses of secrets were not written", core.replica.flush_uses().await);
+        let before = core.clock.now().since(Timestamp::from_epoch(PURGE_REPLAYS_AFTER));
+        let purged = core.store.stores.replays.purge_replays(Timestamp::from_epoch(before)).await;
+        report("used assertions and proofs were not forgotten", purged);
         if round.is_multiple_of(PURGE_EVERY) {
             let before = core.clock.now().since(Timestamp::from_epoch(PURGE_AFTER));
             let purged = core.store.stores.revocations.purge(Timestamp::from_epoch(before)).await;

@@ -9,7 +9,11 @@ use std::{
 
 use tokio::net::TcpListener;
 
-use super::{Core, StartError, follow, reload, watch};
+use super::{
+    Core, StartError, follow, reload,
+    tls::{self, PublicTls},
+    watch,
+};
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
@@ -33,16 +37,20 @@ pub(super) async fn until_signal(config: Config, mut core: Core) -> Result<(), S
     let ops_routes = core.ops_routes(&config, telemetry.metrics().clone(), &readiness)?;
 
     let public = listen("listen", config.listen).await?;
+    let address = public.local_addr()?;
+    let tls = tls::open(&config, address.port(), Arc::new(SystemClock), telemetry.metrics())?;
     let ops = listen_ops(&config).await?;
     let limits = Limits {
         max_connections: config.limits.max_connections,
         max_header_bytes: u32::try_from(config.limits.max_header_bytes).unwrap_or(u32::MAX),
         ..Limits::default()
     };
-    announce(&config, public.local_addr()?, ops.as_ref().map(TcpListener::local_addr).transpose()?);
-    let watched = std::mem::take(&mut core.watched);
+    announce(&config, address, ops.as_ref().map(TcpListener::local_addr).transpose()?, &tls);
+    let mut watched = std::mem::take(&mut core.watched);
     let core = Arc::new(core);
     let mut beside = follow(&core, &config, &readiness, telemetry.metrics());
+    let (public, files, dev_authority) = tls.on(public);
+    watched.extend(files);
     beside.spawn(watch::watch(watched, telemetry.metrics().clone(), watch::INTERVAL));
     let snapshot_file = config.store.snapshot_file.clone();
     reload::on_hangup(config, Arc::clone(&core))?;
@@ -64,7 +72,7 @@ pub(super) async fn until_signal(config: Config, mut core: Core) -> Result<(), S
             }
         },
     );
-    drop(beside);
+    drop((beside, dev_authority));
     // A store that is away does not hold up the end.
     let _ = tokio::time::timeout(FAREWELL, farewell(&core, snapshot_file.as_deref())).await;
     tracing::info!("stopped");
@@ -102,15 +110,23 @@ async fn listen_ops(config: &Config) -> Result<Option<TcpListener>, StartError> 
     }
 }
 
-/// The one line that is not a log record: where the server is and what it is.
-fn announce(config: &Config, listen: SocketAddr, ops: Option<SocketAddr>) {
+/// What is no log record: a line that says where the server is and what it is and, with `--dev --tls`, how to reach it.
+fn announce(config: &Config, listen: SocketAddr, ops: Option<SocketAddr>, tls: &PublicTls) {
     let version = env!("CARGO_PKG_VERSION");
     let ops = ops.map(|ops| format!(" and http://{ops} (ops)")).unwrap_or_default();
-    // A closed stdout is no reason not to serve.
-    let _ = writeln!(
-        io::stdout(),
-        "mintage {version} listens on http://{listen} (REST and gRPC){ops}, issuer {}, store {}",
-        config.issuer,
-        config.store.location
+    let scheme = tls.scheme();
+    let mut text = format!(
+        "mintage {version} listens on {scheme}://{listen} (REST and gRPC){ops}, issuer {}, store {}\n",
+        config.issuer, config.store.location
     );
+    if let Some(ca_file) = tls.made_authority() {
+        // The first request, to be copied as it is.
+        text += &format!(
+            "curl --cacert {} -u m2m-client:m2m-secret -d grant_type=client_credentials https://localhost:{}/token\n",
+            ca_file.display(),
+            listen.port()
+        );
+    }
+    // A closed stdout is no reason not to serve.
+    let _ = io::stdout().write_all(text.as_bytes());
 }

@@ -12,25 +12,101 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
+use tokio::net::TcpListener;
+
 use super::{
     StartError,
     watch::{self, Contents, Watched},
 };
 use crate::{
     clock::Clock,
+    config::{
+        Config,
+        proof::{self, Certificate},
+    },
     private_file,
-    serve::tls::{ClientAuth, Identity, IdentityError, Tls},
+    serve::{
+        Listener,
+        tls::{ClientAuth, Identity, IdentityError, Tls},
+    },
     telemetry::Metrics,
 };
 
 /// The label of the certificate and its key in metrics.
 const NAME: &str = "tls";
 
+/// What the public port speaks.
+#[derive(Debug)]
+pub enum PublicTls {
+    /// HTTP without TLS.
+    Plain,
+    /// TLS with a certificate from files, and what reads them again.
+    Files(Tls, Watched),
+    /// TLS with a certificate made just now.
+    Made(Tls, DevAuthority),
+}
+
+/// The TLS that a configuration asks for. A certificate made for `--dev` is told apart from others by `port`.
+///
+/// # Errors
+/// [`StartError::Tls`].
+pub fn open(
+    config: &Config,
+    port: u16,
+    clock: Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<PublicTls, StartError> {
+    let Some(settings) = &config.tls else { return Ok(PublicTls::Plain) };
+    let client_auth = match settings.client_auth {
+        proof::ClientAuth::Off => ClientAuth::Off,
+        proof::ClientAuth::Optional => ClientAuth::Optional,
+        proof::ClientAuth::Required => ClientAuth::Required,
+    };
+    match &settings.certificate {
+        Certificate::Files { cert_file, key_file } => {
+            let (tls, watched) = from_files(cert_file, key_file, client_auth, clock, metrics.clone())?;
+            Ok(PublicTls::Files(tls, watched))
+        }
+        Certificate::Made => {
+            let (tls, authority) =
+                DevAuthority::make(&std::env::temp_dir(), port, client_auth, &*clock, metrics)?;
+            Ok(PublicTls::Made(tls, authority))
+        }
+    }
+}
+
+impl PublicTls {
+    /// The scheme of the port's URLs.
+    pub(super) const fn scheme(&self) -> &'static str {
+        match self {
+            Self::Plain => "http",
+            Self::Files(..) | Self::Made(..) => "https",
+        }
+    }
+
+    /// The file with the certificate of the authority that was made.
+    pub(super) fn made_authority(&self) -> Option<&Path> {
+        match self {
+            Self::Made(_, authority) => Some(&authority.file),
+            Self::Plain | Self::Files(..) => None,
+        }
+    }
+
+    /// A listener that speaks it, what reads its files again, and what is to be kept until the end.
+    pub fn on(self, socket: TcpListener) -> (Listener, Option<Watched>, Option<DevAuthority>) {
+        match self {
+            Self::Plain => (socket.into(), None, None),
+            Self::Files(tls, watched) => (Listener::tls(socket, tls), Some(watched), None),
+            Self::Made(tls, authority) => (Listener::tls(socket, tls), None, Some(authority)),
+        }
+    }
+}
+
 /// TLS with a certificate and its key from PEM files, and what reads them again when they change.
 ///
 /// # Errors
 /// [`StartError::Tls`], which names the file at fault.
-pub fn from_files(
+fn from_files(
     cert_file: &Path,
     key_file: &Path,
     client_auth: ClientAuth,
@@ -82,7 +158,7 @@ impl DevAuthority {
     ///
     /// # Errors
     /// [`StartError::Tls`].
-    pub fn make(
+    fn make(
         directory: &Path,
         port: u16,
         client_auth: ClientAuth,

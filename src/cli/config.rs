@@ -24,8 +24,8 @@ pub(super) enum Command {
 
 pub(super) fn run(command: Command) -> Result<Report, Failure> {
     Ok(match command {
-        Command::Check(arguments) => check(&config::load(&arguments.into_sources())?)?,
-        Command::Show(arguments) => show(&config::load(&arguments.into_sources())?),
+        Command::Check(arguments) => check(&config::load(&arguments.into_sources()?)?)?,
+        Command::Show(arguments) => show(&config::load(&arguments.into_sources()?)?),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Read, time::Duration};
 
-use super::output::Failure;
+use super::{http, output::Failure};
 use crate::jose::JwkSet;
 
 /// The largest key set that is read, in bytes.
@@ -38,27 +38,11 @@ fn fetch(url: &str) -> Result<Vec<u8>, String> {
 }
 
 async fn fetch_bounded(url: &str) -> Result<Vec<u8>, String> {
-    // The innermost cause says most: "connection refused" rather than "error sending request".
-    let failed = |error: reqwest::Error| format!("cannot be fetched ({})", innermost(&error));
-    let client = reqwest::Client::builder()
-        .timeout(TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(failed)?;
-    let mut response = client.get(url).send().await.map_err(failed)?;
+    let failed = |error: reqwest::Error| format!("cannot be fetched ({})", http::innermost(&error));
+    let client = http::client(TIMEOUT).build().map_err(failed)?;
+    let response = client.get(url).send().await.map_err(failed)?;
     if response.status() != reqwest::StatusCode::OK {
         return Err(format!("was answered with status {}", response.status().as_u16()));
     }
-    let mut text = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        text.extend_from_slice(&chunk);
-        if text.len() > MAX_LENGTH {
-            return Err(TOO_LONG.to_owned());
-        }
-    }
-    Ok(text)
-}
-
-fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a dyn std::error::Error {
-    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
+    http::body(response, MAX_LENGTH).await
 }

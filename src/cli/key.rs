@@ -1,11 +1,12 @@
 //! `mintage key`: the signing keys of the store and their life, whether a server runs or not. Running servers follow
-//! within a second.
+//! within a second. `new-client` alone has nothing to do with the store.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
     client::instant,
+    new_client,
     output::{Failure, Report},
     store,
 };
@@ -30,6 +31,8 @@ pub(super) enum Command {
     Rotate(Rotate),
     /// Seal everything in the store under the first of the master keys
     Rewrap(Rewrap),
+    /// Make the key pair of a client that proves itself without a secret
+    NewClient(new_client::Arguments),
 }
 
 #[derive(Args, Debug)]
@@ -123,6 +126,7 @@ pub(super) fn run(command: Command) -> Result<Report, Failure> {
             let (revoked, successor) = keys.revoke(&kid).await?;
             Ok(report(&[Some(revoked), successor].into_iter().flatten().collect::<Vec<_>>()))
         }),
+        Command::NewClient(arguments) => new_client::run(&arguments),
         Command::Rewrap(Rewrap { store }) => with_keys(&store, async |keys| {
             let count = keys.reseal().await?;
             Ok(Report {

@@ -1,11 +1,12 @@
-//! `mintage token decode`: what a token says, believed or not; and where the token of both commands comes from.
+//! `mintage token`: `decode`, which shows what a token says, believed or not; and where the token of `decode` and `verify` comes
+//! from.
 
 use std::io::{self, Read};
 
 use clap::Subcommand;
 
 use super::{
-    json_text,
+    get, json_text,
     output::{Failure, Report},
     verify,
 };
@@ -28,12 +29,15 @@ pub(super) enum Command {
         after_help = "Example:\n  mintage token verify - --jwks https://id.example/.well-known/jwks.json < token.txt"
     )]
     Verify(verify::Arguments),
+    /// Get a token from a server, by any method a client can have
+    Get(Box<get::Arguments>),
 }
 
 pub(super) fn run(command: Command) -> Result<Report, Failure> {
     match command {
         Command::Decode { token } => decode(&read(token)?),
         Command::Verify(arguments) => verify::run(arguments),
+        Command::Get(arguments) => get::run(*arguments),
     }
 }
 

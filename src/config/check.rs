@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
-    Config, EffectiveSetting, Limits, LogFormat, Sources, Tokens, clients, duration,
+    Config, EffectiveSetting, Limits, LogFormat, Reach, Sources, Tokens, clients, duration,
     methods::Methods,
     problem::{ConfigErrors, Origin, Problem},
     rate::Rate,
@@ -26,11 +26,6 @@ pub(super) const AUTO_GENERATE: &str = "auto-gen";
 
 /// RFC 7518 §3.2: a key of the same size as the hash output or larger, in bytes.
 const MIN_JWT_SECRET: usize = 32;
-
-/// A well-formed hash (of nothing anybody knows) that stands for any plain secret while the rest is checked, so that no
-/// time goes into hashing.
-const STAND_IN_HASH: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Checks every setting and every client. A setting that is wrong has its default while the rest is checked.
 ///
@@ -59,11 +54,15 @@ pub(super) fn check(
     let reflection = check.value("reflection.enabled", boolean, false);
     let limits = check.limits();
     let (proxy, replay) = (check.proxy(), check.replay());
-    let (tls, client_ca_file) = check.tls(proxy.as_ref());
+    let (tls, client_ca_file) = check.tls(sources.tls, proxy.as_ref());
     let (dpop, jwks_fetch) = (check.dpop(), check.jwks_fetch());
+    let (trust_domains, trusted_issuers) = check.tables(issuer.as_ref().ok(), &jwks_fetch);
     let allow_plain_http = check.value("allow_plain_http", boolean, false);
+    if !(dev || allow_plain_http || tls.is_some() || listen.ip().is_loopback()) {
+        check.report("listen", plain_beyond_loopback(listen));
+    }
 
-    let methods = Methods::of(tls.as_ref(), client_ca_file.is_some(), proxy.as_ref(), &raw.trust_domains);
+    let methods = Methods::of(tls.as_ref(), client_ca_file.is_some(), proxy.as_ref(), &trust_domains);
 
     // A refused JWT_SECRET is one problem, not one of every client that needs it.
     let has_jwt_secret = raw.get("jwt_secret").is_some();
@@ -71,7 +70,8 @@ pub(super) fn check(
         let text = "HS256 needs a key; set JWT_SECRET to at least 32 random bytes";
         Checker { raw: &raw, problems: &mut problems }.report("tokens.signing_alg", text);
     }
-    let stand_in = |_: &Secret<String>| SecretHash::parse(STAND_IN_HASH);
+    // No time goes into hashing while the rest is checked.
+    let stand_in = |secret: &Secret<String>, form| Ok(SecretHash::stand_in(secret, form));
     if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, &methods, stand_in)
     {
         problems.extend_from_slice(errors.problems());
@@ -103,8 +103,8 @@ pub(super) fn check(
         replay,
         dpop,
         jwks_fetch,
-        trust_domains: raw.trust_domains,
-        trusted_issuers: raw.trusted_issuers,
+        trust_domains,
+        trusted_issuers,
         methods,
         settings,
         clients: raw.clients,
@@ -115,14 +115,32 @@ pub(super) fn check(
 
 const JWKS_MAX_AGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 
-/// Only the address of the port, for whoever wants to reach the server rather than to be it.
-pub(super) fn listen(raw: &RawConfig) -> Result<SocketAddr, Problem> {
+/// Only where the server listens and how, for whoever wants to reach it rather than to be it.
+pub(super) fn reach(raw: &RawConfig) -> Result<Reach, Problem> {
     let mut problems = Vec::new();
-    let address = Checker { raw, problems: &mut problems }.value("listen", address, DEFAULT_LISTEN);
-    problems.pop().map_or(Ok(address), Err)
+    let mut check = Checker { raw, problems: &mut problems };
+    let reach = Reach {
+        listen: check.value("listen", address, DEFAULT_LISTEN),
+        ops_listen: check.value("ops_listen", address, DEFAULT_OPS_LISTEN),
+        tls: raw.get("tls.cert_file").is_some(),
+        certificate_required: raw
+            .get("tls.client_auth")
+            .is_some_and(|given| given.text.expose() == "required"),
+    };
+    problems.pop().map_or(Ok(reach), Err)
+}
+
+/// A server that shows secrets to a network was hardly meant to.
+fn plain_beyond_loopback(listen: SocketAddr) -> String {
+    format!(
+        "{listen}: plain HTTP beyond loopback shows every secret and token to the network; set tls.cert_file and \
+         tls.key_file, or allow_plain_http = true (MINTAGE_ALLOW_PLAIN_HTTP) when a sidecar or proxy in front speaks TLS"
+    )
 }
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8000);
+
+const DEFAULT_OPS_LISTEN: SocketAddr = SocketAddr::new(DEFAULT_LISTEN.ip(), 9000);
 
 pub(super) struct Checker<'a> {
     pub(super) raw: &'a RawConfig,
@@ -149,6 +167,10 @@ impl Checker<'_> {
         self.problems.push(Problem::new(origin, key, text));
     }
 
+    pub(super) fn report_at(&mut self, origin: &Origin, name: String, text: impl Into<String>) {
+        self.problems.push(Problem::new(origin.clone(), name, text));
+    }
+
     /// The error repeats what is reported, for the one setting that has nothing to stand in for it.
     fn issuer(&mut self) -> Result<Issuer, ConfigErrors> {
         let problem = match self.raw.get("issuer") {
@@ -171,7 +193,7 @@ impl Checker<'_> {
 
     fn addresses(&mut self, dev: bool) -> (SocketAddr, SocketAddr) {
         let listen = self.value("listen", address, DEFAULT_LISTEN);
-        let ops_listen = self.value("ops_listen", address, SocketAddr::new(DEFAULT_LISTEN.ip(), 9000));
+        let ops_listen = self.value("ops_listen", address, DEFAULT_OPS_LISTEN);
         let by_flag = self.raw.get("listen").is_some_and(|given| matches!(given.origin, Origin::Flag(_)));
         // The demonstration credentials are public: opening them to a network takes an explicit word.
         if dev && !listen.ip().is_loopback() && !by_flag {

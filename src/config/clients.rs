@@ -10,7 +10,7 @@ use super::{
 use crate::{
     jose::SigningAlgorithm,
     oauth::client::{
-        Client, SecretHash,
+        Client, SecretForm, SecretHash,
         registration::{ClientRegistration, RegistrationDefaults},
     },
     secret::Secret,
@@ -48,7 +48,7 @@ impl LocatedRegistration {
     }
 }
 
-/// Checks every registration, with `hash` for plain secrets. `jwt_secret` tells whether HS256 has a key,
+/// Checks every registration, with `keep` for plain secrets. `jwt_secret` tells whether HS256 has a key,
 /// `methods` what a client can authenticate with.
 ///
 /// # Errors
@@ -58,12 +58,12 @@ pub(super) fn check(
     defaults: &RegistrationDefaults,
     jwt_secret: bool,
     methods: &Methods,
-    mut hash: impl FnMut(&Secret<String>) -> Result<SecretHash, String>,
+    mut keep: impl FnMut(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
 ) -> Result<Vec<Client>, ConfigErrors> {
     let mut problems = duplicates(clients);
     let mut checked = Vec::with_capacity(clients.len());
     for client in clients {
-        match client.registration.clone().check(defaults, &mut hash) {
+        match client.registration.clone().check(defaults, &mut keep) {
             Ok(registered) => {
                 problems
                     .extend(methods.obstacle(&registered).map(|(member, text)| client.problem(member, text)));

@@ -16,7 +16,7 @@ use super::{
     names,
     problem::{Origin, Problem},
     proof::{TrustDomain, TrustedIssuer},
-    proof_tables,
+    proof_tables::{self, Located},
     setting::{self, Kind, SETTINGS, Setting},
 };
 use crate::secret::Secret;
@@ -32,9 +32,9 @@ pub(super) struct Document {
     /// Its clients, in order.
     pub(super) clients: Vec<LocatedRegistration>,
     /// `[spiffe.trust_domains]`
-    pub(super) trust_domains: Vec<TrustDomain>,
+    pub(super) trust_domains: Vec<Located<TrustDomain>>,
     /// `[[trusted_issuers]]`
-    pub(super) trusted_issuers: Vec<TrustedIssuer>,
+    pub(super) trusted_issuers: Vec<Located<TrustedIssuer>>,
     /// Whether the text is TOML at all. When not, what seems missing may only be unreadable.
     pub(super) is_toml: bool,
 }

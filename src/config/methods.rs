@@ -30,11 +30,15 @@ impl Methods {
             .map(|domain| domain.name.clone())
             .collect();
         let possible = |method: &Method| match method {
-            Method::ClientSecretBasic | Method::ClientSecretPost => true,
+            Method::ClientSecretBasic
+            | Method::ClientSecretPost
+            | Method::ClientSecretJwt
+            | Method::PrivateKeyJwt => true,
+            Method::SpiffeJwt => trust_domains.iter().any(|domain| domain.jwt_bundle.is_some()),
             Method::TlsClientAuth => certificates && has_client_ca,
             Method::SelfSignedTlsClientAuth => certificates,
             Method::SpiffeX509 => certificates && !x509_trust_domains.is_empty(),
-            _ => false,
+            Method::None => false,
         };
         let offered = Method::ALL.into_iter().filter(possible).collect();
         Self { offered, certificates, x509_trust_domains }

@@ -5,8 +5,7 @@
 //! - `document`, `client_table`, `proof_tables`, `json`: the TOML file
 //! - `dev`: what `--dev` adds
 //! - `raw`: the layers on top of each other, as text
-//! - `check`, `check_store`, `check_proof`, [`proof`], [`methods`], [`duration`], [`rate`], `clients`: from text to checked
-//!   values
+//! - `check`, `check_store`, `check_proof`, [`proof`], [`methods`], [`duration`], [`rate`], `clients`: from text to checked values
 //! - [`problem`], `names`: what is wrong, where, and what to do
 //!
 //! [`load`] does all of it and depends on nothing but its argument and the files that it names, so that a reload is the
@@ -52,7 +51,7 @@ use crate::{
     jose::SigningAlgorithm,
     key_file::KeyFiles,
     oauth::client::{
-        Client, SecretHash,
+        Client, SecretForm, SecretHash,
         registration::{ClientRegistration, RegistrationDefaults},
     },
     oauth::issuer::Issuer,
@@ -211,17 +210,17 @@ impl Config {
         self.clients.iter().map(|client| (&client.registration, &client.place.origin))
     }
 
-    /// The configured clients, checked. `hash` makes the stored form of a plain secret; its error text must not contain
-    /// the secret.
+    /// The configured clients, checked. `keep` makes of a plain secret what is kept of it, in the given form; its error
+    /// text must not contain the secret.
     ///
     /// # Errors
-    /// [`ConfigErrors`] when `hash` fails; [`load`] has made all the other checks already.
+    /// [`ConfigErrors`] when `keep` fails; [`load`] has made all the other checks already.
     pub fn clients(
         &self,
-        hash: impl FnMut(&Secret<String>) -> Result<SecretHash, String>,
+        keep: impl FnMut(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
     ) -> Result<Vec<Client>, ConfigErrors> {
         let defaults = self.tokens.defaults();
-        clients::check(&self.clients, &defaults, self.jwt_secret.is_some(), &self.methods, hash)
+        clients::check(&self.clients, &defaults, self.jwt_secret.is_some(), &self.methods, keep)
     }
 
     /// Loads the same sources again. This configuration stays as it is, so that a refused reload changes nothing (F-30).
@@ -254,13 +253,26 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
     check::check(raw, sources.clone(), file, problems)
 }
 
-/// The address the server listens on, whatever else may be wrong with the configuration.
+/// Where a server listens and what is spoken there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// The address of the one port.
+    pub listen: SocketAddr,
+    /// The address of the metrics port, which never speaks TLS.
+    pub ops_listen: SocketAddr,
+    /// Whether the one port speaks TLS.
+    pub tls: bool,
+    /// Whether nobody gets in there without a certificate.
+    pub certificate_required: bool,
+}
+
+/// The addresses the server listens on, whatever else may be wrong with the configuration.
 ///
 /// # Errors
-/// The problem with `listen`.
-pub fn listen(sources: &Sources) -> Result<SocketAddr, Problem> {
+/// The problem with an address.
+pub fn reach(sources: &Sources) -> Result<Reach, Problem> {
     let (raw, _) = read(sources, &mut Vec::new());
-    check::listen(&raw)
+    check::reach(&raw)
 }
 
 fn read(sources: &Sources, problems: &mut Vec<Problem>) -> (RawConfig, Option<PathBuf>) {

@@ -12,17 +12,29 @@ const ABSENT_SETTINGS: [(&str, &str); 3] = [
     ("limits.queue_wait", "a request queue"),
 ];
 
+/// Tables of the TOML file that are no settings, and how each begins.
+const TABLES: [(&str, &str); 3] = [
+    ("clients", "[[clients]]"),
+    ("spiffe", "[spiffe.trust_domains.\"example.org\"]"),
+    ("trusted_issuers", "[[trusted_issuers]]"),
+];
+
 /// The sentence about a TOML key or section that is not in [`SETTINGS`].
 pub(super) fn unknown_key(key: &str) -> String {
     let absent = ABSENT_SETTINGS.iter().find(|(name, _)| is_or_is_under(key, name, '.'));
     let known = SETTINGS.iter().flat_map(|setting| [Some(setting.key), section(setting.key)]).flatten();
-    absent.map_or_else(|| not_known(key, known.chain(["clients"])), |(_, feature)| not_built(feature))
+    let known = known.chain(TABLES.map(|(name, _)| name));
+    absent.map_or_else(|| not_known(key, known), |(_, feature)| not_built(feature))
 }
 
 /// The sentence about an environment variable `MINTAGE_...` that names no setting.
 pub(super) fn unknown_variable(variable: &str) -> String {
     let absent =
         ABSENT_SETTINGS.iter().find(|(name, _)| is_or_is_under(variable, &environment_name(name), '_'));
+    let is_table = |(name, _): &&(&str, &str)| is_or_is_under(variable, &environment_name(name), '_');
+    if let Some((_, header)) = TABLES.iter().find(is_table) {
+        return format!("is a table of the TOML file and has no variable; write {header} there");
+    }
     let known: Vec<String> =
         SETTINGS.iter().map(Setting::environment).chain(["MINTAGE_CONFIG".to_owned()]).collect();
     absent.map_or_else(
@@ -73,6 +85,8 @@ mod tests {
             ("token", "tokens"),
             ("tokens.default_lifetme", "tokens.default_lifetime"),
             ("client", "clients"),
+            ("trusted_isuers", "trusted_issuers"),
+            ("spife", "spiffe"),
         ] {
             assert_eq!(unknown_key(slip), format!("is not known; did you mean {name}?"));
         }
@@ -93,6 +107,14 @@ mod tests {
         for variable in ["MINTAGE_LIMITS_CLIENT_RATE", "MINTAGE_LIMITS_QUEUE_WAIT"] {
             assert!(unknown_variable(variable).contains("this version does not have"), "{variable}");
         }
+    }
+
+    #[test]
+    fn tables_have_no_variable() {
+        for variable in ["MINTAGE_CLIENTS", "MINTAGE_SPIFFE_TRUST_DOMAINS", "MINTAGE_TRUSTED_ISSUERS"] {
+            assert!(unknown_variable(variable).starts_with("is a table of the TOML file"), "{variable}");
+        }
+        assert!(unknown_variable("MINTAGE_CLIENTSX").starts_with("is not known"));
     }
 
     #[test]

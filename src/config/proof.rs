@@ -4,15 +4,30 @@ use std::{path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
+use crate::jose::JwsAlgorithm;
+pub use crate::oauth::replay::Replay;
+
 /// `[tls]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// The certificate and its intermediates.
-    pub cert_file: PathBuf,
-    /// Its private key.
-    pub key_file: PathBuf,
+    /// Where the certificate comes from.
+    pub certificate: Certificate,
     /// Whether clients are asked for a certificate.
     pub client_auth: ClientAuth,
+}
+
+/// Where the server's certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// `tls.cert_file` and `tls.key_file`
+    Files {
+        /// The certificate and its intermediates.
+        cert_file: PathBuf,
+        /// Its private key.
+        key_file: PathBuf,
+    },
+    /// `--dev --tls`: made at the start, signed by an authority made with it.
+    Made,
 }
 
 /// `tls.client_auth`
@@ -42,15 +57,6 @@ pub enum ClientCertHeader {
     XForwardedClientCert,
     /// `Client-Cert` and `Client-Cert-Chain` (RFC 9440).
     ClientCert,
-}
-
-/// `replay`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replay {
-    /// What must be used once is refused while the store cannot say whether it was.
-    Strict,
-    /// Each replica then remembers by itself.
-    Local,
 }
 
 /// `[dpop]`
@@ -108,8 +114,8 @@ pub struct TrustedIssuer {
     pub keys: KeysAt,
     /// What `aud` of its tokens must hold; `None`: this server's issuer identifier.
     pub audience: Option<String>,
-    /// What its tokens may be signed with.
-    pub algorithms: Vec<String>,
+    /// What its tokens may be signed with; none of them symmetric.
+    pub algorithms: Vec<JwsAlgorithm>,
     /// Whether its tokens have a `jti` and are used once.
     pub uses_jti: bool,
     /// What claims must say: a path of member names joined by dots, and a value in which `*` stands for any characters.

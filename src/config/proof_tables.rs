@@ -5,8 +5,10 @@ use toml::{Spanned, de::DeValue};
 use super::{
     document::{Reader, in_order},
     names,
+    problem::Origin,
     proof::{KeysAt, TrustDomain, TrustedIssuer},
 };
+use crate::{jose::JwsAlgorithm, oauth::client::spiffe};
 
 const TRUST_DOMAIN_MEMBERS: [&str; 3] = ["x509_bundle_file", "jwt_bundle_file", "jwt_bundle_uri"];
 
@@ -14,10 +16,22 @@ const ISSUER_MEMBERS: [&str; 8] =
     ["issuer", "jwks_file", "jwks_uri", "discovery", "audience", "algorithms", "replay", "conditions"];
 
 /// What the tokens of an issuer may be signed with when nothing is said.
-const DEFAULT_ALGORITHMS: [&str; 2] = ["RS256", "ES256"];
+const DEFAULT_ALGORITHMS: [JwsAlgorithm; 2] = [JwsAlgorithm::RS256, JwsAlgorithm::ES256];
+
+/// What one of these tables says, and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Located<T> {
+    pub(super) value: T,
+    /// What problems call it: `trusted_issuers[0]`.
+    pub(super) name: String,
+    pub(super) origin: Origin,
+}
 
 /// Reads `[spiffe]`.
-pub(super) fn read_spiffe(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Vec<TrustDomain> {
+pub(super) fn read_spiffe(
+    reader: &mut Reader<'_>,
+    value: &Spanned<DeValue<'_>>,
+) -> Vec<Located<TrustDomain>> {
     let mut domains = Vec::new();
     let DeValue::Table(members) = value.get_ref() else {
         reader.report(&value.span(), "spiffe", "is a section; write [spiffe.trust_domains.\"example.org\"]");
@@ -30,6 +44,11 @@ pub(super) fn read_spiffe(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>)
                     domains.extend(read_trust_domain(reader, domain.get_ref().as_ref(), table));
                 }
             }
+            ("trust_domains", _) => reader.report(
+                &name.span(),
+                "spiffe.trust_domains",
+                "holds a table for each trust domain; write [spiffe.trust_domains.\"example.org\"]",
+            ),
             (member, _) => reader.report(
                 &name.span(),
                 format!("spiffe.{member}"),
@@ -44,9 +63,12 @@ fn read_trust_domain(
     reader: &mut Reader<'_>,
     name: &str,
     table: &Spanned<DeValue<'_>>,
-) -> Option<TrustDomain> {
+) -> Option<Located<TrustDomain>> {
     let mut table =
         Table::new(reader, format!("spiffe.trust_domains.{name:?}"), table, &TRUST_DOMAIN_MEMBERS)?;
+    if !spiffe::is_trust_domain(name) {
+        table.report_all("is no name of a trust domain; use a-z 0-9 . - _, and leave out spiffe://");
+    }
     let x509_bundle_file = table.path("x509_bundle_file");
     let file = table.path("jwt_bundle_file").map(|path| KeysAt::File(path.into()));
     let uri = table.text("jwt_bundle_uri").map(KeysAt::Uri);
@@ -57,15 +79,16 @@ fn read_trust_domain(
     if x509_bundle_file.is_none() && jwt_bundle.is_none() {
         table.report("x509_bundle_file", "is missing; set it, jwt_bundle_file or jwt_bundle_uri");
     }
-    Some(TrustDomain {
-        name: name.to_owned(),
-        x509_bundle_file: x509_bundle_file.map(Into::into),
-        jwt_bundle,
-    })
+    let domain =
+        TrustDomain { name: name.to_owned(), x509_bundle_file: x509_bundle_file.map(Into::into), jwt_bundle };
+    Some(table.located(domain))
 }
 
 /// Reads `[[trusted_issuers]]`.
-pub(super) fn read_issuers(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Vec<TrustedIssuer> {
+pub(super) fn read_issuers(
+    reader: &mut Reader<'_>,
+    value: &Spanned<DeValue<'_>>,
+) -> Vec<Located<TrustedIssuer>> {
     let DeValue::Array(tables) = value.get_ref() else {
         reader.report(
             &value.span(),
@@ -74,11 +97,12 @@ pub(super) fn read_issuers(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>
         );
         return Vec::new();
     };
-    let mut issuers: Vec<TrustedIssuer> = Vec::new();
+    let mut issuers: Vec<Located<TrustedIssuer>> = Vec::new();
     for (index, table) in tables.iter().enumerate() {
         let Some(issuer) = read_issuer(reader, index, table) else { continue };
-        if issuers.iter().any(|earlier| earlier.issuer == issuer.issuer) {
-            let text = format!("{:?} is trusted already; keep one table for each issuer", issuer.issuer);
+        let url = &issuer.value.issuer;
+        if issuers.iter().any(|earlier| earlier.value.issuer == *url) {
+            let text = format!("{url:?} is trusted already; keep one table for each issuer");
             reader.report(&table.span(), format!("trusted_issuers[{index}].issuer"), text);
         }
         issuers.push(issuer);
@@ -86,7 +110,11 @@ pub(super) fn read_issuers(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>
     issuers
 }
 
-fn read_issuer(reader: &mut Reader<'_>, index: usize, table: &Spanned<DeValue<'_>>) -> Option<TrustedIssuer> {
+fn read_issuer(
+    reader: &mut Reader<'_>,
+    index: usize,
+    table: &Spanned<DeValue<'_>>,
+) -> Option<Located<TrustedIssuer>> {
     let mut table = Table::new(reader, format!("trusted_issuers[{index}]"), table, &ISSUER_MEMBERS)?;
     let issuer = table.text("issuer");
     if issuer.is_none() {
@@ -99,8 +127,7 @@ fn read_issuer(reader: &mut Reader<'_>, index: usize, table: &Spanned<DeValue<'_
     if keys.is_none() || places.next().is_some() {
         table.report("jwks_uri", "set exactly one of jwks_file, jwks_uri and discovery = true");
     }
-    let algorithms =
-        table.texts("algorithms").unwrap_or_else(|| DEFAULT_ALGORITHMS.map(str::to_owned).to_vec());
+    let algorithms = table.algorithms("algorithms").unwrap_or_else(|| DEFAULT_ALGORITHMS.to_vec());
     let uses_jti = match table.text("replay").as_deref() {
         None | Some("jti") => true,
         Some("none") => false,
@@ -110,8 +137,12 @@ fn read_issuer(reader: &mut Reader<'_>, index: usize, table: &Spanned<DeValue<'_
         }
     };
     let conditions = table.pairs("conditions");
+    if conditions.iter().any(|(path, value)| path.split('.').any(str::is_empty) || value.is_empty()) {
+        table.report("conditions", "has an empty name or value; a condition compares a claim with a text");
+    }
     let audience = table.text("audience");
-    Some(TrustedIssuer { issuer: issuer?, keys: keys?, audience, algorithms, uses_jti, conditions })
+    let issuer = TrustedIssuer { issuer: issuer?, keys: keys?, audience, algorithms, uses_jti, conditions };
+    Some(table.located(issuer))
 }
 
 /// One table, read member by member.
@@ -140,6 +171,15 @@ impl<'r, 'a, 'v, 't> Table<'r, 'a, 'v, 't> {
             }
         }
         Some(Self { reader, name, members, span: value.span() })
+    }
+
+    fn located<T>(self, value: T) -> Located<T> {
+        Located { value, origin: self.reader.origin(&self.span), name: self.name }
+    }
+
+    /// A problem with the table as a whole.
+    fn report_all(&mut self, text: impl Into<String>) {
+        self.reader.report(&self.span.clone(), self.name.clone(), text);
     }
 
     fn report(&mut self, member: &str, text: impl Into<String>) {
@@ -185,6 +225,23 @@ impl<'r, 'a, 'v, 't> Table<'r, 'a, 'v, 't> {
         texts
     }
 
+    /// Algorithms whose keys can be public: a key that the issuer shares could sign for it.
+    fn algorithms(&mut self, member: &str) -> Option<Vec<JwsAlgorithm>> {
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for text in self.texts(member)? {
+            match text.parse::<JwsAlgorithm>().ok().filter(|alg| !alg.is_symmetric()) {
+                Some(alg) => known.push(alg),
+                None => unknown.push(format!("{text:?}")),
+            }
+        }
+        if !unknown.is_empty() {
+            let asymmetric: Vec<_> =
+                JwsAlgorithm::ALL.iter().filter(|alg| !alg.is_symmetric()).map(|alg| alg.as_str()).collect();
+            self.report(member, format!("{}: use some of {}", unknown.join(", "), asymmetric.join(", ")));
+        }
+        Some(known)
+    }
+
     fn pairs(&mut self, member: &str) -> Vec<(String, String)> {
         let Some(value) = self.members.get(member) else { return Vec::new() };
         let pairs = match value.get_ref() {
@@ -222,13 +279,18 @@ mod tests {
              conditions = { \"kubernetes.io.namespace\" = \"prod\" }\n",
         );
         assert_eq!(problems, [""; 0]);
-        let domain = &document.trust_domains[0];
+        let domain = &document.trust_domains[0].value;
         assert_eq!(domain.name, "example.org");
         assert_eq!(domain.x509_bundle_file.as_deref(), Some(Path::new("/etc/x.pem")));
         assert_eq!(domain.jwt_bundle, Some(KeysAt::Uri("https://a.example/b".to_owned())));
-        let issuer = &document.trusted_issuers[0];
+        let located = &document.trusted_issuers[0];
+        assert_eq!(
+            (located.name.as_str(), located.origin.to_string().as_str()),
+            ("trusted_issuers[0]", "/etc/m.toml:4")
+        );
+        let issuer = &located.value;
         assert_eq!((issuer.keys.clone(), issuer.uses_jti), (KeysAt::Discovery, false));
-        assert_eq!(issuer.algorithms, ["RS256", "ES256"]);
+        assert_eq!(issuer.algorithms, [JwsAlgorithm::RS256, JwsAlgorithm::ES256]);
         assert_eq!(issuer.conditions, [("kubernetes.io.namespace".to_owned(), "prod".to_owned())]);
     }
 
@@ -253,8 +315,34 @@ mod tests {
                 "[[trusted_issuers]]\nissuer = \"a\"\njwks_file = \"a\"\nconditions = { a = 1 }",
                 "must be a table such as",
             ),
+            (
+                "[[trusted_issuers]]\nissuer = \"a\"\njwks_file = \"a\"\nconditions = { \"a..b\" = \"c\" }",
+                "has an empty name or value",
+            ),
+            (
+                "[[trusted_issuers]]\nissuer = \"a\"\njwks_file = \"a\"\n[[trusted_issuers]]\nissuer = \"a\"\njwks_file = \"b\"",
+                "m.toml:4: trusted_issuers[1].issuer: \"a\" is trusted already",
+            ),
+            // V-15: an issuer's shared key could sign for it
+            (
+                "[[trusted_issuers]]\nissuer = \"a\"\njwks_file = \"a\"\nalgorithms = [\"HS256\", \"ES256\", \"none\"]",
+                "m.toml:4: trusted_issuers[0].algorithms: \"HS256\", \"none\": use some of RS256",
+            ),
+            (
+                "[[trusted_issuers]]\nissuer = \"a\"\njwks_file = \"a\"\nalgorithms = []",
+                "must be a list of texts",
+            ),
+            ("[[trusted_issuers]]\nissuer = 1\njwks_file = \"a\"", "must be text in quotes"),
+            ("[[trusted_issuers]]\nissuer = \"a\"\ndiscovery = \"yes\"", "must be true or false"),
+            ("trusted_issuers = [1]", "trusted_issuers[0]: is a table"),
             ("trusted_issuers = 1", "begin every issuer with"),
+            ("spiffe = 1", "is a section"),
             ("[spiffe]\nx = 1", "spiffe.x: is not known"),
+            ("[spiffe]\ntrust_domains = 1", "holds a table for each trust domain"),
+            (
+                "[spiffe.trust_domains.\"spiffe://a\"]\njwt_bundle_file = \"a\"",
+                "is no name of a trust domain",
+            ),
             ("[spiffe.trust_domains.a]\n", "is missing"),
             (
                 "[spiffe.trust_domains.a]\njwt_bundle_file = \"a\"\njwt_bundle_uri = \"b\"",

@@ -9,6 +9,7 @@ use super::{
     names,
     problem::{Origin, Problem},
     proof::{TrustDomain, TrustedIssuer},
+    proof_tables::Located,
     setting::{SETTINGS, Setting, find},
     sources::{Environment, Sources},
 };
@@ -27,8 +28,8 @@ pub(super) struct Given {
 pub(super) struct RawConfig {
     pub(super) values: BTreeMap<&'static str, Given>,
     pub(super) clients: Vec<LocatedRegistration>,
-    pub(super) trust_domains: Vec<TrustDomain>,
-    pub(super) trusted_issuers: Vec<TrustedIssuer>,
+    pub(super) trust_domains: Vec<Located<TrustDomain>>,
+    pub(super) trusted_issuers: Vec<Located<TrustedIssuer>>,
     /// Whether what is missing is really missing, and not merely in an unreadable part of the file.
     pub(super) complete: bool,
 }
@@ -58,7 +59,8 @@ impl RawConfig {
         raw.add_environment(&sources.environment, problems);
         raw.give("listen", sources.listen.as_deref(), Origin::Flag("--listen"));
         if sources.dev && !raw.values.contains_key("issuer") {
-            raw.give("issuer", Some(&raw.dev_issuer()), Origin::Dev);
+            let tls = sources.tls || raw.values.contains_key("tls.cert_file");
+            raw.give("issuer", Some(&raw.dev_issuer(tls)), Origin::Dev);
         }
         raw
     }
@@ -103,11 +105,12 @@ impl RawConfig {
     }
 
     /// The URL that reaches a server on this machine. An unknown port (0) or a wrong address leaves the usual one.
-    fn dev_issuer(&self) -> String {
+    fn dev_issuer(&self, tls: bool) -> String {
         let listen =
             self.values.get("listen").and_then(|given| given.text.expose().parse::<SocketAddr>().ok());
         let port = listen.map(|address| address.port()).filter(|port| *port != 0).unwrap_or(8000);
-        format!("http://localhost:{port}")
+        let scheme = if tls { "https" } else { "http" };
+        format!("{scheme}://localhost:{port}")
     }
 
     /// What was given for a setting.

@@ -10,6 +10,8 @@ use crate::secret::Secret;
 pub struct Sources {
     /// `--dev`: the demonstration clients and secrets.
     pub dev: bool,
+    /// `--tls`: a certificate made for this start, together with `--dev`.
+    pub tls: bool,
     /// `--listen`.
     pub listen: Option<String>,
     /// `--config`: the TOML file. Left out, `MINTAGE_CONFIG` names it.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use prost_types::Timestamp as PbTimestamp;
+use serde_json::value::RawValue;
 
 use super::{
     client_authentication::non_empty,
@@ -21,7 +22,7 @@ use crate::{
     },
     clock::Timestamp,
     jose::json::Members,
-    oauth::client::ClientRegistration,
+    oauth::client::{ClientRegistration, FederatedSubject},
     secret::Secret,
 };
 
@@ -171,17 +172,17 @@ impl ClientMessages {
 }
 
 /// The members of a client as they were sent; empty ones count as left out.
-fn to_registration(client: pb::Client) -> Result<ClientRegistration, AdminError> {
-    let claims = match non_empty_bytes(client.claims_json) {
-        None => Vec::new(),
-        Some(json) => Members::parse(&json)
-            .map_err(|_| {
-                AdminError::invalid("claims_json", "it must be a JSON object whose names are unique")
-            })?
-            .iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
-    };
+///
+/// # Errors
+/// [`AdminError::InvalidArgument`] for what is no JSON or no lifetime.
+pub fn to_registration(client: pb::Client) -> Result<ClientRegistration, AdminError> {
+    let claims = object("claims_json", &client.claims_json)?.map_or_else(Vec::new, |claims| {
+        claims.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    });
+    object("jwks_json", &client.jwks_json)?;
+    let jwks = String::from_utf8(client.jwks_json).ok().filter(|json| !json.is_empty());
+    let jwks = jwks.and_then(|json| RawValue::from_string(json).ok());
+    let federated = client.federated.into_iter();
     let lifetime = client
         .access_token_lifetime
         .map(|lifetime| {
@@ -201,9 +202,33 @@ fn to_registration(client: pb::Client) -> Result<ClientRegistration, AdminError>
         access_token_lifetime: lifetime,
         introspect: non_empty(client.introspect),
         enabled: client.enabled,
+        profile: non_empty(client.profile),
+        token_endpoint_auth_signing_alg: client.token_endpoint_auth_signing_alg,
+        jwks,
+        jwks_uri: non_empty(client.jwks_uri),
+        tls_client_auth_subject_dn: non_empty(client.tls_client_auth_subject_dn),
+        tls_client_auth_san_dns: non_empty(client.tls_client_auth_san_dns),
+        tls_client_auth_san_uri: non_empty(client.tls_client_auth_san_uri),
+        tls_client_auth_san_ip: non_empty(client.tls_client_auth_san_ip),
+        tls_client_auth_san_email: non_empty(client.tls_client_auth_san_email),
+        spiffe_id: non_empty(client.spiffe_id),
+        federated: federated
+            .map(|pb::FederatedSubject { issuer, subject }| FederatedSubject { issuer, subject })
+            .collect(),
+        tls_client_certificate_bound_access_tokens: client.tls_client_certificate_bound_access_tokens,
+        dpop_bound_access_tokens: client.dpop_bound_access_tokens,
         claims,
-        ..ClientRegistration::default()
     })
+}
+
+/// A member that is a JSON object; empty means that it was left out.
+fn object<'a>(member: &'static str, json: &'a [u8]) -> Result<Option<Members<'a>>, AdminError> {
+    if json.is_empty() {
+        return Ok(None);
+    }
+    Members::parse(json)
+        .map(Some)
+        .map_err(|_| AdminError::invalid(member, "it must be a JSON object whose names are unique"))
 }
 
 fn to_pb(client: RegisteredClient) -> pb::Client {
@@ -226,6 +251,23 @@ fn to_pb(client: RegisteredClient) -> pb::Client {
         introspect: registration.introspect.unwrap_or_default(),
         enabled: Some(registration.enabled.unwrap_or(true)),
         claims_json,
+        profile: registration.profile.unwrap_or_default(),
+        token_endpoint_auth_signing_alg: registration.token_endpoint_auth_signing_alg,
+        jwks_json: registration.jwks.map(|jwks| jwks.get().as_bytes().to_vec()).unwrap_or_default(),
+        jwks_uri: registration.jwks_uri.unwrap_or_default(),
+        tls_client_auth_subject_dn: registration.tls_client_auth_subject_dn.unwrap_or_default(),
+        tls_client_auth_san_dns: registration.tls_client_auth_san_dns.unwrap_or_default(),
+        tls_client_auth_san_uri: registration.tls_client_auth_san_uri.unwrap_or_default(),
+        tls_client_auth_san_ip: registration.tls_client_auth_san_ip.unwrap_or_default(),
+        tls_client_auth_san_email: registration.tls_client_auth_san_email.unwrap_or_default(),
+        spiffe_id: registration.spiffe_id.unwrap_or_default(),
+        federated: registration
+            .federated
+            .into_iter()
+            .map(|FederatedSubject { issuer, subject }| pb::FederatedSubject { issuer, subject })
+            .collect(),
+        tls_client_certificate_bound_access_tokens: registration.tls_client_certificate_bound_access_tokens,
+        dpop_bound_access_tokens: registration.dpop_bound_access_tokens,
         create_time: create_time.map(to_pb_timestamp),
         update_time: update_time.map(to_pb_timestamp),
         etag,
@@ -268,8 +310,4 @@ pub(super) fn to_instant(
         Ok(seconds) if seconds <= LAST => Ok(Some(Timestamp::from_seconds(seconds))),
         _ => Err(AdminError::invalid(member, "it must lie in the years 1970 to 9999")),
     }
-}
-
-fn non_empty_bytes(bytes: Vec<u8>) -> Option<Vec<u8>> {
-    (!bytes.is_empty()).then_some(bytes)
 }

@@ -24,18 +24,33 @@ pub(super) fn status(error: &Error) -> Status {
         let milliseconds = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
         trailers.insert("grpc-retry-pushback-ms", milliseconds.into());
     }
+    if let Error::UseDpopNonce { nonce } = error {
+        add_dpop_nonce(&mut trailers, Some(nonce));
+    }
     trailers.insert("oauth-error", MetadataValue::from_static(oauth_code));
     Status::with_error_details_and_metadata(code(error), error.description(), details, trailers)
+}
+
+/// RFC 9449 §8: the nonce for the next proof.
+pub(super) fn add_dpop_nonce(metadata: &mut MetadataMap, nonce: Option<&String>) {
+    if let Some(value) = nonce.and_then(|nonce| nonce.parse().ok()) {
+        metadata.insert("dpop-nonce", value);
+    }
 }
 
 fn code(error: &Error) -> Code {
     match error {
         Error::InvalidRequest(_)
+        | Error::InvalidGrant(_)
         | Error::UnsupportedGrantType(_)
         | Error::InvalidScope(_)
         | Error::InvalidTarget(_) => Code::InvalidArgument,
         Error::UnauthorizedClient(_) | Error::InsufficientScope(_) => Code::PermissionDenied,
-        Error::InvalidClient(_) | Error::MissingToken | Error::InvalidToken(_) => Code::Unauthenticated,
+        Error::InvalidClient(_)
+        | Error::MissingToken
+        | Error::InvalidToken(_)
+        | Error::InvalidDpopProof(_)
+        | Error::UseDpopNonce { .. } => Code::Unauthenticated,
         Error::RateLimited { .. } => Code::ResourceExhausted,
         Error::Busy { .. } => Code::ResourceExhausted,
         Error::TemporarilyUnavailable { .. } => Code::Unavailable,

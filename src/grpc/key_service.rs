@@ -20,7 +20,7 @@ use crate::{
     jose::{Jwk, KeyRing, jwk::PublicParameters},
     oauth::{
         AuthorizationServer, Error,
-        introspect::Caller,
+        client::AuthenticatedClient,
         revocations::Position,
         store::{Revocation, Revoked},
     },
@@ -109,10 +109,9 @@ impl KeyService {
         message: pb::WatchRevocationsRequest,
     ) -> Result<Messages<pb::WatchRevocationsResponse>, Error> {
         let caller = client_authentication::caller(call, message.client_authentication, &message.client_id)?;
-        self.server.admit_to_revocations(&caller).await?;
         let watcher = Watcher {
+            client: self.server.admit_to_revocations(&caller).await?,
             server: Arc::clone(&self.server),
-            caller,
             cursor: Cursor::parse(&message.cursor)?,
             heartbeat: heartbeat(message.heartbeat_interval)?,
             looked_at: Instant::now(),
@@ -145,7 +144,8 @@ async fn follow_keys(
 /// Somebody who follows the revocations.
 struct Watcher {
     server: Arc<AuthorizationServer>,
-    caller: Caller,
+    /// Who follows them, as it was when last looked at.
+    client: AuthenticatedClient,
     /// `None` at the beginning.
     cursor: Option<Cursor>,
     heartbeat: Duration,
@@ -200,8 +200,9 @@ impl Watcher {
             return Ok(());
         }
         self.looked_at = Instant::now();
-        match self.server.admit_to_revocations(&self.caller).await {
-            Ok(()) => {
+        match self.server.still_admits_to_revocations(&self.client).await {
+            Ok(client) => {
+                self.client = client;
                 self.admitted_at = self.looked_at;
                 Ok(())
             }

@@ -48,7 +48,7 @@ use tonic::{
 };
 use tonic_health::server::HealthReporter;
 
-pub use client_messages::ClientMessages;
+pub use client_messages::{ClientMessages, to_registration};
 pub use explain_messages::ExplainMessages;
 
 use crate::{

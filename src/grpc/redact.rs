@@ -15,6 +15,34 @@ impl fmt::Debug for pb::ClientSecret {
     }
 }
 
+impl fmt::Debug for pb::ClientAssertion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientAssertion")
+            .field("client_id", &self.client_id)
+            .field("client_assertion_type", &self.client_assertion_type)
+            .field("client_assertion", &HIDDEN)
+            .finish()
+    }
+}
+
+impl fmt::Debug for pb::JwtBearerGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JwtBearerGrant").field("assertion", &HIDDEN).finish()
+    }
+}
+
+impl fmt::Debug for pb::IssueRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssueRequest")
+            .field("client_id", &self.client_id)
+            .field("scopes", &self.scopes)
+            .field("audiences", &self.audiences)
+            .field("resources", &self.resources)
+            .field("lifetime", &self.lifetime)
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for pb::IssueResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IssueResponse")
@@ -101,10 +129,9 @@ mod tests {
         const CANARY: &str = "canary-5f0e";
         let secret = pb::ClientSecret { client_id: "c".to_owned(), client_secret: CANARY.to_owned() };
         let introspect = pb::IntrospectRequest { token: CANARY.to_owned(), ..Default::default() };
-        let issue = pb::IssueRequest {
-            client_authentication: Some(pb::issue_request::ClientAuthentication::ClientSecret(secret)),
-            ..Default::default()
-        };
+        let issue = pb::IssueRequest { dpop_proof: CANARY.to_owned(), ..Default::default() };
+        let assertion = pb::ClientAssertion { client_assertion: CANARY.to_owned(), ..Default::default() };
+        let grant = pb::JwtBearerGrant { assertion: CANARY.to_owned() };
         let issued = pb::IssueResponse { access_token: CANARY.to_owned(), ..Default::default() };
         let userinfo = pb::UserInfoRequest { access_token: CANARY.to_owned() };
         let batch = pb::BatchIntrospectRequest { requests: vec![introspect.clone()], ..Default::default() };
@@ -114,7 +141,7 @@ mod tests {
         let added = admin::AddClientSecretResponse { client_secret: CANARY.to_owned(), ..Default::default() };
         let revoke = pb::RevokeRequest { token: CANARY.to_owned(), ..Default::default() };
         let printed = format!(
-            "{introspect:?} {issue:?} {issued:?} {userinfo:?} {batch:?} {revoke:?} {create:?} {created:?} {add:?} {added:?}"
+            "{secret:?} {assertion:?} {grant:?} {introspect:?} {issue:?} {issued:?} {userinfo:?} {batch:?} {revoke:?} {create:?} {created:?} {add:?} {added:?}"
         );
         assert!(!printed.contains(CANARY), "{printed}");
         assert!(printed.contains(HIDDEN));

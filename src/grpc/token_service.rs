@@ -1,12 +1,13 @@
 //! `mintage.token.v1.TokenService`: each method converts, calls the core and converts back.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem::take, sync::Arc, time::Duration};
 
 use tonic::{Request, Response, Status};
 
 use super::{
     call::Call,
     client_authentication::{self, non_empty},
+    error::add_dpop_nonce,
     json::to_struct,
     pb::token as pb,
     time::{to_pb_duration, to_pb_timestamp, wish},
@@ -14,7 +15,6 @@ use super::{
 use crate::{
     oauth::{
         AuthorizationServer, Error,
-        confirmation::Confirmation,
         grant::GrantType,
         introspect::{Introspection, Question},
         issue::{ACCESS_TOKEN_TYPE_URI, TokenRequest, TokenResponse},
@@ -39,8 +39,11 @@ impl TokenService {
 #[tonic::async_trait]
 impl pb::token_service_server::TokenService for TokenService {
     async fn issue(&self, request: Request<pb::IssueRequest>) -> Result<Response<pb::IssueResponse>, Status> {
-        let (call, message) = Call::begin(pb::token_service_server::SERVICE_NAME, "Issue", request);
-        call.finish(self.issue_token(&call, message).await)
+        let (mut call, mut message) = Call::begin(pb::token_service_server::SERVICE_NAME, "Issue", request);
+        // As a header field would be: with metadata beside it there are two (RFC 9449 §4.3).
+        call.sender.dpop_proofs.extend(non_empty(take(&mut message.dpop_proof)).map(Secret::new));
+        let result = self.issue_token(&call, message).await;
+        self.finish(&call, result)
     }
 
     async fn introspect(
@@ -72,34 +75,43 @@ impl pb::token_service_server::TokenService for TokenService {
         request: Request<pb::UserInfoRequest>,
     ) -> Result<Response<pb::UserInfoResponse>, Status> {
         let (call, message) = Call::begin(pb::token_service_server::SERVICE_NAME, "UserInfo", request);
-        call.finish(self.tell_claims(&call, message).await)
+        let result = self.tell_claims(&call, message).await;
+        self.finish(&call, result)
     }
 }
 
 impl TokenService {
+    /// Answers a call that may have come with a DPoP proof.
+    fn finish<T>(&self, call: &Call, result: Result<T, Error>) -> Result<Response<T>, Status> {
+        let mut response = call.finish(result)?;
+        add_dpop_nonce(response.metadata_mut(), self.server.next_dpop_nonce(&call.sender).as_ref());
+        Ok(response)
+    }
+
     async fn issue_token(&self, call: &Call, message: pb::IssueRequest) -> Result<pb::IssueResponse, Error> {
         use pb::issue_request::Grant;
 
         // A grant this version lacks is named to the core, which refuses it: it must never turn into another one (V-36).
-        let grant_type = match message.grant {
-            None | Some(Grant::ClientCredentials(_)) => GrantType::ClientCredentials.as_str(),
-            Some(Grant::TokenExchange(_)) => "urn:ietf:params:oauth:grant-type:token-exchange",
-            Some(Grant::JwtBearer(_)) => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        let (grant_type, assertion) = match message.grant {
+            None | Some(Grant::ClientCredentials(_)) => (GrantType::ClientCredentials.as_str(), None),
+            Some(Grant::TokenExchange(_)) => ("urn:ietf:params:oauth:grant-type:token-exchange", None),
+            Some(Grant::JwtBearer(grant)) => {
+                (GrantType::JwtBearer.as_str(), non_empty(grant.assertion).map(Secret::new))
+            }
         };
         if let Some(grant) = GrantType::parse(grant_type) {
             call.record.set_grant(grant.as_str());
-        }
-        if !message.dpop_proof.is_empty() {
-            return Err(Error::invalid_request("this server does not bind tokens; leave dpop_proof out"));
         }
         let request = TokenRequest {
             authentication: client_authentication::read(
                 call,
                 message.client_authentication,
                 &message.client_id,
+                assertion.as_ref(),
             )?,
             sender: call.sender.clone(),
             grant_type: Some(grant_type.to_owned()),
+            assertion,
             scope: (!message.scopes.is_empty()).then_some(RequestedScope::Tokens(message.scopes)),
             resources: message.resources.into_iter().filter_map(non_empty).collect(),
             audiences: message.audiences.into_iter().filter_map(non_empty).collect(),
@@ -115,9 +127,9 @@ impl TokenService {
         call: &Call,
         message: pb::IntrospectRequest,
     ) -> Result<pb::IntrospectResponse, Error> {
-        let caller =
-            client_authentication::caller(call, message.client_authentication.clone(), &message.client_id)?;
+        let (presented, client_id) = (message.client_authentication.clone(), message.client_id.clone());
         let (question, view) = question(message);
+        let caller = client_authentication::caller(call, presented, &client_id)?;
         let introspection = self.server.introspect(&caller, &question).await?;
         Ok(introspect_response(introspection, view))
     }
@@ -215,17 +227,13 @@ fn introspect_response(introspection: Introspection, view: pb::IntrospectView) -
         expire_time: Some(to_pb_timestamp(token.expires_at)),
         issue_time: Some(to_pb_timestamp(token.issued_at)),
         not_before_time: Some(to_pb_timestamp(token.not_before)),
-        confirmation: token.confirmation.map(confirmation),
+        confirmation: token.confirmation.map(|confirmation| pb::Confirmation {
+            x5t_s256: confirmation.x5t_s256.unwrap_or_default(),
+            jkt: confirmation.jkt.unwrap_or_default(),
+        }),
         claims: if full { to_struct(&token.claims_json) } else { None },
         claims_json: if full { token.claims_json } else { Vec::new() },
         ..active_only
-    }
-}
-
-fn confirmation(confirmation: Confirmation) -> pb::Confirmation {
-    pb::Confirmation {
-        x5t_s256: confirmation.x5t_s256.unwrap_or_default(),
-        jkt: confirmation.jkt.unwrap_or_default(),
     }
 }
 

@@ -35,7 +35,7 @@ pub enum PublicParameters {
     /// RFC 7518 §6.2.1, base64url of coordinates of full length.
     #[serde(rename = "EC")]
     Ec {
-        /// P-256, P-384 or P-521.
+        /// P-256 or P-384.
         crv: &'static str,
         /// First coordinate.
         x: String,
@@ -97,7 +97,6 @@ impl PublicParameters {
             (Some("RSA"), _) => Self::Rsa { n: number("n")?, e: number("e")? },
             (Some("EC"), Some("P-256")) => curve("P-256", 32)?,
             (Some("EC"), Some("P-384")) => curve("P-384", 48)?,
-            (Some("EC"), Some("P-521")) => curve("P-521", 66)?,
             (Some("OKP"), Some("Ed25519")) => Self::Okp { crv: "Ed25519", x: coordinate("x", 32)? },
             _ => return Ok(None),
         };
@@ -109,12 +108,11 @@ impl PublicParameters {
 
     /// The algorithms this type of key is for.
     pub fn algorithms(&self) -> &'static [JwsAlgorithm] {
-        use JwsAlgorithm::{ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+        use JwsAlgorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
         match self {
             Self::Rsa { .. } => &[RS256, RS384, RS512, PS256, PS384, PS512],
             Self::Ec { crv: "P-256", .. } => &[ES256],
-            Self::Ec { crv: "P-384", .. } => &[ES384],
-            Self::Ec { .. } => &[ES512],
+            Self::Ec { .. } => &[ES384],
             Self::Okp { .. } => &[EdDSA],
         }
     }
@@ -138,6 +136,10 @@ impl PublicParameters {
     }
 }
 
+/// Values of `use` that mean signatures: RFC 7517 §4.2, and that of a SPIFFE bundle for the keys of JWT-SVIDs (SPIFFE Trust
+/// Domain and Bundle §4.2.2).
+const USES: [&str; 2] = ["sig", "jwt-svid"];
+
 /// The algorithms that a JWK may be used with to verify: those of its type that its own `alg`, `use` and `key_ops` allow
 /// (RFC 7517 §4.2 to §4.4). Often none.
 pub(super) fn allowed_algorithms(
@@ -145,7 +147,7 @@ pub(super) fn allowed_algorithms(
     parameters: &PublicParameters,
 ) -> Result<Vec<JwsAlgorithm>, InvalidKey> {
     let operations: Option<Vec<String>> = jwk.optional("key_ops").map_err(|_| InvalidKey)?;
-    let is_for_verification = text(jwk, "use")?.is_none_or(|key_use| key_use == "sig")
+    let is_for_verification = text(jwk, "use")?.is_none_or(|key_use| USES.contains(&&*key_use))
         && operations.is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));
     let declared = text(jwk, "alg")?;
     let allows = |alg: JwsAlgorithm| declared.as_deref().is_none_or(|declared| declared.parse() == Ok(alg));

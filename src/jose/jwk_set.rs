@@ -182,9 +182,9 @@ impl Entry {
 
     /// `kty`: RSA keys serve several algorithms, EC curves one each.
     fn is_of_the_type_of(&self, alg: JwsAlgorithm) -> bool {
-        use JwsAlgorithm::{ES256, ES384, ES512};
+        use JwsAlgorithm::{ES256, ES384};
         match self.parameters {
-            PublicParameters::Ec { .. } => matches!(alg, ES256 | ES384 | ES512),
+            PublicParameters::Ec { .. } => matches!(alg, ES256 | ES384),
             _ => self.parameters.algorithms().contains(&alg),
         }
     }
@@ -287,6 +287,7 @@ mod tests {
             json!({"kty": "EC", "crv": "secp256k1", "x": "AAAA", "y": "AAAA"}),
             json!({}),
             signing(&json!({"use": "enc"})),
+            signing(&json!({"use": "x509-svid"})),
             signing(&json!({"alg": "ECDH-ES"})),
             signing(&json!({"key_ops": ["deriveKey"]})),
         ] {

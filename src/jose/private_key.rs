@@ -11,13 +11,15 @@ use aws_lc_rs::{
     rand::SystemRandom,
     rsa::{self, KeySize},
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
-        EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
-        RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
+        RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding,
     },
 };
+use jsonwebtoken::crypto::JwtSigner;
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 use serde_json::{Map, Value};
+use signature::Signer as _;
 
 use super::{
     Jwk, JwsAlgorithm, VerificationKey, base64url,
@@ -42,10 +44,10 @@ pub struct SigningError;
 
 /// What the key is made of.
 enum Signer {
-    Rsa(Box<rsa::KeyPair>),
+    Rsa(rsa::KeyPair),
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
 }
 
 /// How an algorithm signs.
@@ -67,7 +69,6 @@ impl Scheme {
             JwsAlgorithm::PS512 => Self::Rsa(&RSA_PSS_SHA512),
             JwsAlgorithm::ES256 => Self::Ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING),
             JwsAlgorithm::ES384 => Self::Ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING),
-            JwsAlgorithm::ES512 => Self::Ecdsa(&ECDSA_P521_SHA512_FIXED_SIGNING),
             JwsAlgorithm::EdDSA => Self::Ed25519,
             JwsAlgorithm::HS256 | JwsAlgorithm::HS384 | JwsAlgorithm::HS512 => Self::Hmac,
         }
@@ -114,7 +115,7 @@ impl PrivateKey {
     pub fn from_pkcs8(alg: JwsAlgorithm, der: &Secret<Vec<u8>>) -> Result<Self, InvalidKey> {
         let der = der.expose();
         let signer = match Scheme::of(alg) {
-            Scheme::Rsa(_) => rsa::KeyPair::from_pkcs8(der).map(|pair| Signer::Rsa(Box::new(pair))),
+            Scheme::Rsa(_) => rsa::KeyPair::from_pkcs8(der).map(Signer::Rsa),
             Scheme::Ecdsa(scheme) => EcdsaKeyPair::from_pkcs8(scheme, der).map(Signer::Ecdsa),
             Scheme::Ed25519 => Ed25519KeyPair::from_pkcs8(der).map(Signer::Ed25519),
             Scheme::Hmac => return Err(InvalidKey),
@@ -132,7 +133,7 @@ impl PrivateKey {
                 return Self::from_pkcs8(alg, &Secret::new(der.secret_pkcs8_der().to_vec()));
             }
             (PrivateKeyDer::Pkcs1(der), Scheme::Rsa(_)) => {
-                rsa::KeyPair::from_der(der.secret_pkcs1_der()).map(|pair| Signer::Rsa(Box::new(pair)))
+                rsa::KeyPair::from_der(der.secret_pkcs1_der()).map(Signer::Rsa)
             }
             (PrivateKeyDer::Sec1(der), Scheme::Ecdsa(scheme)) => {
                 EcdsaKeyPair::from_private_key_der(scheme, der.secret_sec1_der()).map(Signer::Ecdsa)
@@ -148,7 +149,7 @@ impl PrivateKey {
     /// [`InvalidKey`] when it is shorter than the hash, as [`VerificationKey::hmac`] says, or the algorithm is
     /// asymmetric.
     pub fn from_shared_secret(alg: JwsAlgorithm, secret: &[u8]) -> Result<Self, InvalidKey> {
-        let signer = Signer::Hmac(hmac_key(alg, secret)?);
+        let signer = Signer::Hmac(Box::new(hmac_key(alg, secret)?));
         Ok(Self { alg, kid: symmetric_thumbprint(secret), signer, jwk: None })
     }
 
@@ -164,11 +165,7 @@ impl PrivateKey {
             Signer::Ecdsa(pair) => {
                 let point = pair.public_key().as_ref();
                 let (x, y) = point[1..].split_at(point.len() / 2);
-                let crv = match alg {
-                    JwsAlgorithm::ES256 => "P-256",
-                    JwsAlgorithm::ES384 => "P-384",
-                    _ => "P-521",
-                };
+                let crv = if alg == JwsAlgorithm::ES384 { "P-384" } else { "P-256" };
                 PublicParameters::Ec { crv, x: base64url(x), y: base64url(y) }
             }
             Signer::Ed25519(pair) => {
@@ -203,7 +200,7 @@ impl PrivateKey {
     /// [`InvalidKey`] never in practice: the public half was checked when the key was read.
     pub fn verification_key(&self) -> Result<VerificationKey, InvalidKey> {
         match (&self.signer, &self.jwk) {
-            (Signer::Hmac(key), _) => Ok(VerificationKey::of_hmac(self.kid.clone(), self.alg, key.clone())),
+            (Signer::Hmac(key), _) => Ok(VerificationKey::of_hmac(self.kid.clone(), self.alg, *key.clone())),
             (_, Some(jwk)) => jwk.parameters().verification_key(self.kid.clone(), self.alg),
             (_, None) => Err(InvalidKey),
         }
@@ -225,23 +222,32 @@ impl PrivateKey {
     /// # Errors
     /// [`SigningError`] when the operation fails inside aws-lc.
     pub fn sign_bytes(&self, message: &[u8]) -> Result<Vec<u8>, SigningError> {
+        self.try_sign(message).map_err(|_| SigningError)
+    }
+}
+
+impl signature::Signer<Vec<u8>> for PrivateKey {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
+        let failed = |_| signature::Error::new();
         match (&self.signer, Scheme::of(self.alg)) {
             (Signer::Rsa(pair), Scheme::Rsa(encoding)) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(encoding, &unused_generator(), message, &mut signature)
-                    .map_err(|_| SigningError)?;
+                pair.sign(encoding, &unused_generator(), message, &mut signature).map_err(failed)?;
                 Ok(signature)
             }
             (Signer::Ecdsa(pair), _) => {
-                let signature = pair.sign(&unused_generator(), message).map_err(|_| SigningError)?;
-                Ok(signature.as_ref().to_vec())
+                Ok(pair.sign(&unused_generator(), message).map_err(failed)?.as_ref().to_vec())
             }
-            (Signer::Ed25519(pair), _) => {
-                Ok(pair.try_sign(message).map_err(|_| SigningError)?.as_ref().to_vec())
-            }
+            (Signer::Ed25519(pair), _) => Ok(pair.try_sign(message).map_err(failed)?.as_ref().to_vec()),
             (Signer::Hmac(key), _) => Ok(hmac::sign(key, message).as_ref().to_vec()),
-            (Signer::Rsa(_), _) => Err(SigningError),
+            (Signer::Rsa(_), _) => Err(signature::Error::new()),
         }
+    }
+}
+
+impl JwtSigner for PrivateKey {
+    fn algorithm(&self) -> jsonwebtoken::Algorithm {
+        self.alg.into()
     }
 }
 

@@ -7,11 +7,14 @@ use aws_lc_rs::{
     hmac,
     rsa::PublicKeyComponents,
     signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
         RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
         RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, VerificationAlgorithm,
     },
 };
+
+use jsonwebtoken::crypto::JwtVerifier;
+use signature::Verifier;
 
 use super::JwsAlgorithm;
 
@@ -19,13 +22,8 @@ use super::JwsAlgorithm;
 pub struct VerificationKey {
     kid: String,
     alg: JwsAlgorithm,
-    verifier: Verifier,
-}
-
-/// What the key is made of. Both forms are parsed once; a comparison of MACs takes constant time.
-enum Verifier {
-    Public(ParsedPublicKey),
-    Hmac(hmac::Key),
+    /// Parsed once.
+    verifier: Box<dyn JwtVerifier + Send + Sync>,
 }
 
 /// The key cannot be used: it is malformed, off its curve, of small order, or too short.
@@ -62,7 +60,7 @@ impl VerificationKey {
             return Err(InvalidKey);
         }
         let key = PublicKeyComponents { n, e }.to_parsed_public_key(scheme).map_err(|_| InvalidKey)?;
-        Ok(Self { kid, alg, verifier: Verifier::Public(key) })
+        Ok(Self { kid, alg, verifier: Box::new(PublicKeyVerifier { alg, key }) })
     }
 
     /// An elliptic-curve key: the uncompressed point (`0x04 || x || y`) for ECDSA, the 32 bytes of RFC 8032 for Ed25519.
@@ -74,7 +72,6 @@ impl VerificationKey {
         let scheme: &'static dyn VerificationAlgorithm = match alg {
             JwsAlgorithm::ES256 => &ECDSA_P256_SHA256_FIXED,
             JwsAlgorithm::ES384 => &ECDSA_P384_SHA384_FIXED,
-            JwsAlgorithm::ES512 => &ECDSA_P521_SHA512_FIXED,
             JwsAlgorithm::EdDSA => &ED25519,
             _ => return Err(InvalidKey),
         };
@@ -82,7 +79,7 @@ impl VerificationKey {
             return Err(InvalidKey);
         }
         let key = ParsedPublicKey::new(scheme, point).map_err(|_| InvalidKey)?;
-        Ok(Self { kid, alg, verifier: Verifier::Public(key) })
+        Ok(Self { kid, alg, verifier: Box::new(PublicKeyVerifier { alg, key }) })
     }
 
     /// A shared key for HMAC: what `client_secret_jwt` is verified with (OpenID Connect Core §9).
@@ -97,7 +94,7 @@ impl VerificationKey {
 
     /// A shared key whose length was checked.
     pub(super) fn of_hmac(kid: String, alg: JwsAlgorithm, key: hmac::Key) -> Self {
-        Self { kid, alg, verifier: Verifier::Hmac(key) }
+        Self { kid, alg, verifier: Box::new(HmacVerifier { alg, key }) }
     }
 
     /// The identifier a token's `kid` header must name.
@@ -115,11 +112,7 @@ impl VerificationKey {
     /// # Errors
     /// [`WrongSignature`], whatever the cause.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), WrongSignature> {
-        match &self.verifier {
-            Verifier::Public(key) => key.verify_sig(message, signature),
-            Verifier::Hmac(key) => hmac::verify(key, message, signature),
-        }
-        .map_err(|_| WrongSignature)
+        self.verifier.verify(message, &signature.to_vec()).map_err(|_| WrongSignature)
     }
 }
 
@@ -129,6 +122,42 @@ impl fmt::Debug for VerificationKey {
             .field("kid", &self.kid)
             .field("alg", &self.alg)
             .finish_non_exhaustive()
+    }
+}
+
+/// RSA, ECDSA and Ed25519.
+struct PublicKeyVerifier {
+    alg: JwsAlgorithm,
+    key: ParsedPublicKey,
+}
+
+impl Verifier<Vec<u8>> for PublicKeyVerifier {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        self.key.verify_sig(message, signature).map_err(|_| signature::Error::new())
+    }
+}
+
+impl JwtVerifier for PublicKeyVerifier {
+    fn algorithm(&self) -> jsonwebtoken::Algorithm {
+        self.alg.into()
+    }
+}
+
+/// HMAC; the comparison takes constant time.
+struct HmacVerifier {
+    alg: JwsAlgorithm,
+    key: hmac::Key,
+}
+
+impl Verifier<Vec<u8>> for HmacVerifier {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        hmac::verify(&self.key, message, signature).map_err(|_| signature::Error::new())
+    }
+}
+
+impl JwtVerifier for HmacVerifier {
+    fn algorithm(&self) -> jsonwebtoken::Algorithm {
+        self.alg.into()
     }
 }
 

@@ -293,7 +293,9 @@ pub(crate) mod tests {
             assert_eq!(verify_claims(&with("exp", value)), Err(TokenRefusal::Claims), "{value}");
         }
         assert_eq!(verify_claims(&with("scope", "[\"read\"]")), Err(TokenRefusal::Claims));
-        for cnf in ["{\"jkt\":\"x\"}", "{}", "null"] {
+        // V-47: what nobody here could check is no binding.
+        for cnf in ["{}", "null", "\"x\"", "{\"jkt\":1}", "{\"kid\":\"x\"}", "{\"jkt\":\"x\",\"kid\":\"x\"}"]
+        {
             assert_eq!(verify_claims(&with("cnf", cnf)), Err(TokenRefusal::Claims), "{cnf}");
         }
     }

@@ -7,12 +7,20 @@ use super::{
     access_token::AccessToken,
     client::{
         AuthenticatedClient, Client, ClientAuthentication, ClientDirectory, TokenEndpointAuthMethod,
-        authenticate::Authenticator, mtls::CertificateTrust, secret::SecretVerifier, uses::SecretUses,
+        authenticate::{self, Authenticator},
+        keys::KeySource,
+        mtls::CertificateTrust,
+        secret::SecretVerifier,
+        uses::SecretUses,
     },
+    dpop::{Dpop, DpopPolicy},
     error::{Error, TokenRefusal},
+    federation::Federation,
     freshness::Freshness,
+    grant::GrantType,
     keys::Keys,
     metadata::Metadata,
+    replay::ReplayGuard,
     revocations::Revocations,
     sender::Sender,
     store::RevocationStore,
@@ -20,7 +28,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    jose::{SigningAlgorithm, jwk::PublishedJwkSet},
+    jose::{SigningAlgorithm, jwk::PublishedJwkSet, verification_key::InvalidKey},
     random::Random,
 };
 
@@ -44,6 +52,8 @@ pub struct Policy {
     pub methods: Vec<TokenEndpointAuthMethod>,
     /// Whether client certificates can reach this server.
     pub certificates: bool,
+    /// What is asked of DPoP proofs.
+    pub dpop: DpopPolicy,
 }
 
 /// What the core takes from outside.
@@ -64,10 +74,16 @@ pub struct Dependencies {
     pub freshness: Arc<Freshness>,
     /// Keeps revocations; without it nothing can be revoked.
     pub revocation_store: Option<Arc<dyn RevocationStore>>,
+    /// Sees to it that what may be used once is used once.
+    pub replays: Arc<ReplayGuard>,
     /// Takes note of the secrets that are used.
     pub uses: Arc<SecretUses>,
+    /// Knows the keys that clients publish; without it no client may have a `jwks_uri`.
+    pub published_keys: Option<Arc<dyn KeySource>>,
     /// Whose client certificates count.
     pub trust: Arc<CertificateTrust>,
+    /// Verifies the tokens of others; without it nobody else is trusted.
+    pub federation: Option<Arc<Federation>>,
 }
 
 /// The service that every transport calls.
@@ -80,13 +96,20 @@ pub struct AuthorizationServer {
     pub(super) keys: Arc<Keys>,
     pub(super) revocations: Arc<Revocations>,
     pub(super) revocation_store: Option<Arc<dyn RevocationStore>>,
+    pub(super) replays: Arc<ReplayGuard>,
+    pub(super) dpop: Dpop,
+    /// The grants that can be had.
+    pub(super) grants: Vec<GrantType>,
     pub(super) freshness: Arc<Freshness>,
     metadata: Metadata,
 }
 
 impl AuthorizationServer {
     /// Puts the server together.
-    pub fn new(policy: Policy, dependencies: Dependencies) -> Self {
+    ///
+    /// # Errors
+    /// [`InvalidKey`] when the generator of keys fails.
+    pub fn new(policy: Policy, dependencies: Dependencies) -> Result<Self, InvalidKey> {
         let Dependencies {
             clock,
             random,
@@ -96,13 +119,33 @@ impl AuthorizationServer {
             revocations,
             freshness,
             revocation_store,
+            replays,
             uses,
+            published_keys,
             trust,
+            federation,
         } = dependencies;
+        let mut grants = vec![GrantType::ClientCredentials];
+        if federation.as_ref().is_some_and(|federation| federation.trusts_issuers()) {
+            grants.push(GrantType::JwtBearer);
+        }
         let throttle = policy.failed_auth_rate.map(FailureThrottle::new);
-        Self {
-            metadata: Metadata::new(&policy, &keys.current()),
-            authenticator: Authenticator::new(Arc::clone(&clients), secrets, throttle, uses, trust),
+        let authenticator = Authenticator::new(authenticate::Dependencies {
+            issuer: policy.issuer.clone(),
+            directory: Arc::clone(&clients),
+            secrets,
+            throttle,
+            uses,
+            replays: Arc::clone(&replays),
+            published_keys,
+            trust,
+            federation,
+        })?;
+        Ok(Self {
+            metadata: Metadata::new(&policy, &keys.current(), &grants),
+            grants,
+            authenticator,
+            dpop: Dpop::new(&policy.dpop),
             policy,
             clock,
             random,
@@ -110,8 +153,9 @@ impl AuthorizationServer {
             keys,
             revocations,
             revocation_store,
+            replays,
             freshness,
-        }
+        })
     }
 
     /// The issuer identifier.

@@ -73,53 +73,72 @@ impl AuthorizationServer {
     /// Decides what the token of a request is bound to.
     ///
     /// # Errors
-    /// When the client's tokens must be bound and the request has nothing to bind to.
+    /// [`Error::InvalidRequest`] for a missing certificate (RFC 8705 §3.4), those of DPoP for a missing or wrong proof (RFC
+    /// 9449 §5.2).
     pub(super) async fn bind(
         &self,
         client: &Client,
         sender: &Sender,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Option<Confirmation>, Error> {
-        let mut confirmation = Confirmation::default();
-        // Whatever the client authenticated with: the member is about its tokens (RFC 8705 §3.4).
-        if client.proof.certificate_bound_access_tokens {
-            let certificate = sender.certificate.as_ref().ok_or_else(|| {
+        // A profile that binds every token takes what there is (FAPI 2.0 Security Profile §5.3.2.1; CHK-141).
+        let by_profile = client.proof.profile.binds_tokens()
+            && sender.dpop_proofs.is_empty()
+            && sender.certificate.is_some();
+        let x5t_s256 = if client.proof.certificate_bound_access_tokens || by_profile {
+            let certificate = certificate_hash(sender).ok_or_else(|| {
                 Error::invalid_request(
-                    "the tokens of this client are bound to its certificate, and the connection has none",
+                    "the tokens of this client are bound to a certificate, and there is none",
                 )
             })?;
-            confirmation.x5t_s256 = Some(x5t_s256(&certificate.leaf));
+            Some(certificate)
+        } else {
+            None
+        };
+        // Last, because it uses up the proof.
+        let jkt = if client.proof.dpop_bound_access_tokens || !sender.dpop_proofs.is_empty() {
+            Some(self.proven_key(sender, now).await?)
+        } else {
+            None
+        };
+        let is_bound = x5t_s256.is_some() || jkt.is_some();
+        if !is_bound && client.proof.profile.binds_tokens() {
+            return Err(Error::invalid_request(
+                "the tokens of this client are bound, and there is neither a DPoP proof nor a client certificate to bind \
+                 this one to",
+            ));
         }
-        if client.proof.dpop_bound_access_tokens {
-            return Err(Error::invalid_request("the tokens of this client must be bound"));
-        }
-        Ok(Some(confirmation).filter(|confirmation| *confirmation != Confirmation::default()))
+        Ok(is_bound.then_some(Confirmation { x5t_s256, jkt }))
     }
 
     /// Checks that the sender of a request possesses what its token is bound to.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`].
+    /// [`Error::InvalidToken`], and those of DPoP.
     pub(super) async fn check_possession(
         &self,
         token: &AccessToken,
         presented: &PresentedToken,
         sender: &Sender,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<(), Error> {
-        let refused = || Err(Error::InvalidToken(TokenRefusal::Possession));
-        let confirmation = token.confirmation.clone().unwrap_or_default();
-        if let Some(bound) = &confirmation.x5t_s256 {
-            let certificate = sender.certificate.as_ref().map(|chain| x5t_s256(&chain.leaf));
-            // A sender that proves another key has mistaken the token, or hopes that one proof stands for another (V-47).
-            let proves_another = confirmation.jkt.is_none() && !sender.dpop_proofs.is_empty();
-            if certificate.as_ref() != Some(bound) || proves_another {
-                return refused();
-            }
+        let refused = Err(Error::InvalidToken(TokenRefusal::Possession));
+        let bound = token.confirmation.as_ref();
+        // A proof of another kind replaces none that is missing (V-47).
+        let certificate = bound.and_then(|bound| bound.x5t_s256.as_deref());
+        if certificate.is_some() && certificate != certificate_hash(sender).as_deref() {
+            return refused;
         }
-        match (&confirmation.jkt, presented.scheme) {
+        match (bound.and_then(|bound| bound.jkt.as_deref()), presented.scheme) {
             (None, Scheme::Bearer) => Ok(()),
-            _ => refused(),
+            (Some(jkt), Scheme::Dpop) => self.check_proof(presented, jkt, sender, now).await,
+            // Neither a bound token as plain bearer (RFC 9449 §7.2) nor an unbound one under a scheme that says it is bound.
+            (Some(_), Scheme::Bearer) | (None, Scheme::Dpop) => refused,
         }
     }
+}
+
+/// What a token is bound to that is bound to the sender's certificate (RFC 8705 §3.1).
+fn certificate_hash(sender: &Sender) -> Option<String> {
+    sender.certificate.as_ref().map(|chain| x5t_s256(&chain.leaf))
 }

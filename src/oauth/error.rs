@@ -1,10 +1,11 @@
-//! Every way a request can fail: the OAuth error codes (RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707 §2).
+//! Every way a request can fail: the OAuth error codes (RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707 §2, RFC 9449 §5 and §8).
 //!
 //! What the caller may read is `description`; what only the log may read is kept apart and has no way into a response.
 //! Each transport translates the enum in one exhaustive match of its own.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
+use super::{client::assertion::refusal::AssertionRefusal, federation::refusal::FederationRefusal};
 use crate::certificates::Untrusted;
 
 /// Why a request was refused or could not be served.
@@ -14,6 +15,8 @@ pub enum Error {
     InvalidRequest(Description),
     /// Client authentication failed (RFC 6749 §5.2). The answer is the same whatever the cause; the cause is for the log.
     InvalidClient(ClientRefusal),
+    /// The assertion that is the grant is not acceptable (RFC 7521 §4.1.1). The cause is for the log.
+    InvalidGrant(FederationRefusal),
     /// The client may not use this grant (RFC 6749 §5.2).
     UnauthorizedClient(Description),
     /// The server has no such grant (RFC 6749 §5.2).
@@ -26,6 +29,13 @@ pub enum Error {
     MissingToken,
     /// The presented access token is malformed, expired, or not acceptable for another reason (RFC 6750 §3.1).
     InvalidToken(TokenRefusal),
+    /// A DPoP proof is missing, malformed, for something else, or was used before (RFC 9449 §5, §7.1).
+    InvalidDpopProof(Description),
+    /// The DPoP proof must carry this nonce, which is new (RFC 9449 §8).
+    UseDpopNonce {
+        /// For the next proof.
+        nonce: String,
+    },
     /// The access token lacks the scope that is named (RFC 6750 §3.1).
     InsufficientScope(&'static str),
     /// Too many failed attempts; the caller may try again later (RFC 6585 §4).
@@ -58,26 +68,57 @@ pub enum ClientRefusal {
     UnsupportedMethod,
     /// No enabled client has this identifier, method and secret.
     WrongCredentials,
+    /// The assertion does not pass a check.
+    Assertion(AssertionRefusal),
+    /// It does not, and would if the client's profile were "compat".
+    NeedsCompat(AssertionRefusal),
+    /// The token of a trusted issuer or of a workload does not pass a check.
+    Federation(FederationRefusal),
     /// The certificate of the connection is not the client's.
     Certificate(CertificateRefusal),
 }
 
+impl fmt::Display for ClientRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Assertion(refusal) => refusal.fmt(f),
+            Self::Federation(refusal) => refusal.fmt(f),
+            Self::Certificate(refusal) => refusal.fmt(f),
+            Self::NeedsCompat(refusal) => write!(f, "{refusal}; profile \"compat\" would accept it"),
+            named => write!(f, "{named:?}"),
+        }
+    }
+}
+
 /// Why a certificate does not authenticate a client. For the log alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateRefusal {
     /// It cannot be read.
+    #[error("the certificate cannot be read")]
     Malformed,
     /// No authority that counts for the client's method stands behind it.
+    #[error("the certificate is not trusted: {0}")]
     Untrusted(Untrusted),
     /// No authorities are configured for the client's method or trust domain.
+    #[error("no authorities are configured for the client's method or trust domain")]
     NoAuthorities,
+    /// There is no such client with a method of certificates.
+    #[error("no enabled client with this client_id authenticates by certificate")]
+    Client,
     /// Its subject or alternative name is not the registered one.
+    #[error("the certificate is not of the subject that is registered")]
     OtherSubject,
     /// Neither it nor its key is registered.
+    #[error("neither the certificate nor its key is registered")]
     NotRegistered,
+    /// The keys of the client cannot be had.
+    #[error("the keys of the client cannot be had")]
+    KeysUnavailable,
     /// It is registered, but is expired, not yet valid, or not for the authentication of clients.
+    #[error("the certificate is expired, not yet valid, or not for clients")]
     NotUsable,
     /// It breaks a rule of X.509-SVIDs.
+    #[error("the certificate is no X.509-SVID of a workload")]
     NotAnSvid,
 }
 
@@ -112,11 +153,14 @@ impl Error {
         match self {
             Self::InvalidRequest(_) => "invalid_request",
             Self::InvalidClient(_) => "invalid_client",
+            Self::InvalidGrant(_) => "invalid_grant",
             Self::UnauthorizedClient(_) => "unauthorized_client",
             Self::UnsupportedGrantType(_) => "unsupported_grant_type",
             Self::InvalidScope(_) => "invalid_scope",
             Self::InvalidTarget(_) => "invalid_target",
             Self::MissingToken | Self::InvalidToken(_) => "invalid_token",
+            Self::InvalidDpopProof(_) => "invalid_dpop_proof",
+            Self::UseDpopNonce { .. } => "use_dpop_nonce",
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::RateLimited { .. } | Self::Busy { .. } | Self::TemporarilyUnavailable { .. } => {
                 "temporarily_unavailable"
@@ -132,12 +176,15 @@ impl Error {
             | Self::UnauthorizedClient(text)
             | Self::UnsupportedGrantType(text)
             | Self::InvalidScope(text)
-            | Self::InvalidTarget(text) => text.as_str(),
+            | Self::InvalidTarget(text)
+            | Self::InvalidDpopProof(text) => text.as_str(),
             Self::InvalidClient(_) => "client authentication failed",
+            Self::InvalidGrant(_) => "the assertion is not acceptable for this client",
             Self::MissingToken => "an access token is required",
             Self::InvalidToken(_) => {
                 "the access token is malformed, expired, or was not issued by this server"
             }
+            Self::UseDpopNonce { .. } => "the DPoP proof needs the nonce of this response",
             Self::InsufficientScope(_) => "the access token lacks a scope that this operation needs",
             Self::RateLimited { .. } => "too many failed attempts; try again later",
             Self::Busy { .. } => "the server is busy; try again later",
@@ -159,7 +206,8 @@ impl Error {
     /// What only the log may read.
     pub fn log_detail(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::InvalidClient(reason) => Some(format!("{reason:?}").into()),
+            Self::InvalidClient(reason) => Some(reason.to_string().into()),
+            Self::InvalidGrant(reason) => Some(reason.to_string().into()),
             Self::InvalidToken(reason) => Some(format!("{reason:?}").into()),
             Self::ServerError(cause) => Some(cause.as_str().into()),
             _ => None,

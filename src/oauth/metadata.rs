@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::{authorization_server::Policy, grant::GrantType, issuer::Issuer};
+use super::{authorization_server::Policy, client::assertion, dpop, grant::GrantType, issuer::Issuer};
 use crate::jose::KeyRing;
 
 /// The metadata document. `scopes_supported` is left out, since some clients ask for all that is listed.
@@ -25,12 +25,18 @@ pub struct Metadata {
     /// `none`: nothing comes back from the authorization endpoint. The member must be there and must not be empty.
     response_types_supported: [&'static str; 1],
     token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// What assertions may be signed with: never `none` (RFC 8414 §2; CHK-101).
+    token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     subject_types_supported: [&'static str; 1],
     id_token_signing_alg_values_supported: Vec<&'static str>,
     /// True when left out (OpenID Connect Discovery 1.0 §3), so it is said.
     request_uri_parameter_supported: bool,
+    /// RFC 9449 §5.1: none of them symmetric.
+    dpop_signing_alg_values_supported: Vec<&'static str>,
     /// RFC 8705 §3.3
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     tls_client_certificate_bound_access_tokens: bool,
@@ -59,10 +65,20 @@ impl MtlsEndpointAliases {
 }
 
 impl Metadata {
-    /// The document of a server with this policy and these keys.
-    pub fn new(policy: &Policy, keys: &KeyRing) -> Self {
+    /// The methods of client authentication that the document lists.
+    pub fn methods(&self) -> &[&'static str] {
+        &self.token_endpoint_auth_methods_supported
+    }
+
+    /// The document of a server with this policy, these keys and these grants.
+    pub fn new(policy: &Policy, keys: &KeyRing, grants: &[GrantType]) -> Self {
         let issuer = &policy.issuer;
         let methods: Vec<_> = policy.methods.iter().map(|method| method.as_str()).collect();
+        let of_assertions: Vec<_> = assertion::METHODS
+            .iter()
+            .flat_map(|method| method.assertion_algorithms())
+            .map(|alg| alg.as_str())
+            .collect();
         let published = keys.algorithms().into_iter().filter(|alg| !alg.is_symmetric());
         Self {
             issuer: issuer.as_str().to_owned(),
@@ -73,14 +89,18 @@ impl Metadata {
             userinfo_endpoint: issuer.endpoint("/userinfo"),
             jwks_uri: issuer.endpoint("/.well-known/jwks.json"),
             registration_endpoint: policy.registration.then(|| issuer.endpoint("/register")),
-            grant_types_supported: GrantType::ALL.iter().map(|grant| grant.as_str()).collect(),
+            grant_types_supported: grants.iter().map(|grant| grant.as_str()).collect(),
             response_types_supported: ["none"],
             token_endpoint_auth_methods_supported: methods.clone(),
+            token_endpoint_auth_signing_alg_values_supported: of_assertions.clone(),
             introspection_endpoint_auth_methods_supported: methods.clone(),
+            introspection_endpoint_auth_signing_alg_values_supported: of_assertions.clone(),
             revocation_endpoint_auth_methods_supported: methods,
+            revocation_endpoint_auth_signing_alg_values_supported: of_assertions,
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: published.map(|alg| alg.as_str()).collect(),
             request_uri_parameter_supported: false,
+            dpop_signing_alg_values_supported: dpop::algorithms().collect(),
             tls_client_certificate_bound_access_tokens: policy.certificates,
             mtls_endpoint_aliases: policy.certificates.then(|| MtlsEndpointAliases::of(issuer)),
         }

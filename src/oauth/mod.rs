@@ -6,7 +6,9 @@
 //! - [`bearer`]: an access token as the right to call this server
 //! - [`client`]: who may ask, and the proof of it
 //! - [`sender`], [`confirmation`]: who sends a request, and what its token is bound to
+//! - [`federation`]: tokens of others as proof of who asks
 //! - [`grant`]: why a token may be issued
+//! - [`dpop`]: proofs of a key of the caller's own
 //! - [`access_token`]: what a token says
 //! - [`scope`], [`resource`], [`issuer`]: parsed types for the words of a request
 //! - [`keys`]: the keys that sign and verify now
@@ -21,8 +23,10 @@ pub mod authorization_server;
 pub mod bearer;
 pub mod client;
 pub mod confirmation;
+pub mod dpop;
 pub mod error;
 pub mod explain;
+pub mod federation;
 pub mod freshness;
 pub mod grant;
 pub mod introspect;

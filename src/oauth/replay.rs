@@ -28,7 +28,7 @@ mod memory;
 const LONGEST_WAIT: Duration = Duration::from_millis(250);
 
 /// When to try again with another assertion or proof.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 /// The longest that something may be valid when it is used while only this replica can remember it: 60 s, which are those
 /// of an assertion, and the clock skew of 10 s at either end.
@@ -208,7 +208,7 @@ impl ReplayGuard {
                  each replica remembers for itself"
             ),
             (None, _) if was_away => {
-                tracing::info!("the store knows again which assertions and proofs were used")
+                tracing::info!("the store knows again which assertions and proofs were used");
             }
             _ => {}
         }

@@ -15,7 +15,7 @@ pub struct Sender {
     pub certificate: Option<Arc<CertificateChain>>,
     /// DPoP proofs as they were sent, one for each header field or field of a message (RFC 9449 §4.1).
     pub dpop_proofs: Vec<Secret<String>>,
-    /// The HTTP method: `GET` or `POST`; always `POST` over gRPC.
+    /// The HTTP method: `GET`, `HEAD` or `POST`; always `POST` over gRPC.
     pub http_method: &'static str,
     /// Which endpoint was called.
     pub endpoint: Endpoint,

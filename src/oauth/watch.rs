@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     AuthorizationServer, Keys,
-    client::IntrospectPermission,
+    client::{AuthenticatedClient, IntrospectPermission},
     error::{Description, Error},
     introspect::Caller,
     revocations::Revocations,
@@ -24,24 +24,38 @@ impl AuthorizationServer {
         &self.revocations
     }
 
-    /// Lets a caller follow the revocations. Asked again now and then, it tells whether the caller still may.
+    /// Lets a caller follow the revocations.
     ///
     /// # Errors
     /// Those of client authentication; [`Error::UnauthorizedClient`] for a client that may not introspect every token.
-    pub async fn admit_to_revocations(&self, caller: &Caller) -> Result<(), Error> {
+    pub async fn admit_to_revocations(&self, caller: &Caller) -> Result<AuthenticatedClient, Error> {
         let now = self.clock.now();
-        let client = self.authenticate(&caller.authentication, &caller.sender, now).await?;
-        if client.introspect == IntrospectPermission::Any {
-            Ok(())
-        } else {
-            Err(Error::UnauthorizedClient(Description::new(
-                "the client may not introspect every token; it must be registered with introspect = \"any\"",
-            )))
-        }
+        may_follow(self.authenticate(&caller.authentication, &caller.sender, now).await?)
+    }
+
+    /// Tells whether somebody who was admitted still may follow them. Nothing is presented again: an assertion is used once.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`] once the client could not authenticate as it did, [`Error::UnauthorizedClient`] as above;
+    /// [`Error::TemporarilyUnavailable`] when nobody can say.
+    pub async fn still_admits_to_revocations(
+        &self,
+        admitted: &AuthenticatedClient,
+    ) -> Result<AuthenticatedClient, Error> {
+        may_follow(self.authenticator.look_again(admitted, self.clock.now()).await?)
     }
 
     /// How old the knowledge of revocations may be; `None` when that is not known.
     pub fn staleness(&self) -> Option<Duration> {
         self.freshness.age(self.clock.now())
     }
+}
+
+fn may_follow(client: AuthenticatedClient) -> Result<AuthenticatedClient, Error> {
+    if client.introspect == IntrospectPermission::Any {
+        return Ok(client);
+    }
+    Err(Error::UnauthorizedClient(Description::new(
+        "the client may not introspect every token; it must be registered with introspect = \"any\"",
+    )))
 }

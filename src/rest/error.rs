@@ -1,4 +1,5 @@
-//! `oauth::Error` -> HTTP: status, headers and body (RFC 6749 §5.2, RFC 6750 §3, RFC 7662 §2.3).
+//! `oauth::Error` -> HTTP: status, headers and body (RFC 6749 §5.2, RFC 6750 §3, RFC 7662 §2.3, RFC 9449
+//! §7.1).
 
 use axum::{
     Json,
@@ -7,7 +8,10 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::{oauth::Error, telemetry::RequestRecord};
+use crate::{
+    oauth::{Error, confirmation::Scheme, dpop},
+    telemetry::RequestRecord,
+};
 
 /// Why this adapter refuses a request.
 #[derive(Debug)]
@@ -36,7 +40,9 @@ pub(super) enum Challenge {
     },
     /// An endpoint that clients call about tokens: always 401 (RFC 7662 §2.3).
     Client,
-    /// A protected resource (RFC 6750 §3).
+    /// A protected resource (RFC 6750 §3, RFC 9449 §7.1), asked for with a token of this scheme.
+    Resource(Scheme),
+    /// The same where only bearer tokens are accepted.
     Bearer,
 }
 
@@ -54,8 +60,8 @@ struct Body<'a> {
     error_description: &'a str,
 }
 
-const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"mintage\", charset=\"UTF-8\"");
-const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"mintage\"");
+const BASIC: &str = "Basic realm=\"mintage\", charset=\"UTF-8\"";
+const BEARER: &str = "Bearer realm=\"mintage\"";
 
 impl Refusal {
     /// The response, with the error noted in the record.
@@ -87,8 +93,14 @@ fn oauth(error: &Error, challenge: Challenge) -> Response {
         let seconds = retry_after.as_millis().div_ceil(1000).max(1);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
     }
-    if let Some(value) = www_authenticate(error, challenge) {
-        headers.insert(header::WWW_AUTHENTICATE, value);
+    for value in www_authenticate(error, challenge) {
+        // No character of it would have to be escaped (V-42).
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.append(header::WWW_AUTHENTICATE, value);
+        }
+    }
+    if let Error::UseDpopNonce { nonce } = error {
+        add_dpop_nonce(&mut response, Some(nonce));
     }
     response
 }
@@ -96,15 +108,21 @@ fn oauth(error: &Error, challenge: Challenge) -> Response {
 fn status(error: &Error, challenge: Challenge) -> StatusCode {
     match error {
         Error::InvalidRequest(_)
+        | Error::InvalidGrant(_)
         | Error::UnauthorizedClient(_)
         | Error::UnsupportedGrantType(_)
         | Error::InvalidScope(_)
         | Error::InvalidTarget(_) => StatusCode::BAD_REQUEST,
         Error::InvalidClient(_) => match challenge {
             Challenge::TokenEndpoint { authorization: false } => StatusCode::BAD_REQUEST,
-            Challenge::TokenEndpoint { authorization: true } | Challenge::Client | Challenge::Bearer => {
-                StatusCode::UNAUTHORIZED
-            }
+            Challenge::TokenEndpoint { authorization: true }
+            | Challenge::Client
+            | Challenge::Bearer
+            | Challenge::Resource(_) => StatusCode::UNAUTHORIZED,
+        },
+        Error::InvalidDpopProof(_) | Error::UseDpopNonce { .. } => match challenge {
+            Challenge::TokenEndpoint { .. } | Challenge::Client => StatusCode::BAD_REQUEST,
+            Challenge::Bearer | Challenge::Resource(_) => StatusCode::UNAUTHORIZED,
         },
         Error::MissingToken | Error::InvalidToken(_) => StatusCode::UNAUTHORIZED,
         Error::InsufficientScope(_) => StatusCode::FORBIDDEN,
@@ -114,28 +132,50 @@ fn status(error: &Error, challenge: Challenge) -> StatusCode {
     }
 }
 
-/// RFC 6750 §3: each attribute once; no error code when the request carried no token at all.
-fn www_authenticate(error: &Error, challenge: Challenge) -> Option<HeaderValue> {
+/// RFC 6750 §3: each attribute once; no error code when the request carried no token at all. Whoever is refused learns of
+/// both schemes, the one that was used first (RFC 9449 §7.1, §7.2).
+fn www_authenticate(error: &Error, challenge: Challenge) -> Vec<String> {
+    use Scheme::{Bearer, Dpop};
+
+    let (code, description) = (error.code(), error.description());
+    let attributes = format!("error=\"{code}\", error_description=\"{description}\"");
+    let algs = format!("algs=\"{}\"", dpop::algorithms().collect::<Vec<_>>().join(" "));
+    let bearer = |attributes: &str| format!("{BEARER}, {attributes}");
     match (challenge, error) {
-        (Challenge::Bearer, Error::MissingToken) => Some(BEARER),
-        (Challenge::Bearer, Error::InsufficientScope(scope)) => {
-            let (code, description) = (error.code(), error.description());
-            let value = format!(
-                "Bearer realm=\"mintage\", error=\"{code}\", error_description=\"{description}\", scope=\"{scope}\""
-            );
-            Some(HeaderValue::from_str(&value).unwrap_or(BEARER))
+        (Challenge::Bearer, Error::MissingToken) => vec![BEARER.to_owned()],
+        (Challenge::Bearer, Error::InvalidToken(_)) => vec![bearer(&attributes)],
+        (Challenge::Resource(_), Error::MissingToken) => vec![BEARER.to_owned(), format!("DPoP {algs}")],
+        (Challenge::Resource(Bearer), Error::InvalidToken(_)) => {
+            vec![bearer(&attributes), format!("DPoP {algs}")]
         }
-        (Challenge::Bearer, Error::InvalidToken(_) | Error::InvalidRequest(_)) => {
-            let (code, description) = (error.code(), error.description());
-            let value =
-                format!("Bearer realm=\"mintage\", error=\"{code}\", error_description=\"{description}\"");
-            // A description holds no character that a quoted string could not (V-42).
-            Some(HeaderValue::from_str(&value).unwrap_or(BEARER))
+        (Challenge::Resource(Dpop), Error::InvalidToken(_)) => {
+            vec![format!("DPoP {attributes}, {algs}"), BEARER.to_owned()]
+        }
+        (Challenge::Resource(_), Error::InvalidDpopProof(_) | Error::UseDpopNonce { .. })
+        | (Challenge::Resource(Dpop), Error::InvalidRequest(_)) => {
+            vec![format!("DPoP {attributes}, {algs}")]
+        }
+        (Challenge::Bearer | Challenge::Resource(Bearer), Error::InvalidRequest(_)) => {
+            vec![bearer(&attributes)]
+        }
+        (Challenge::Bearer | Challenge::Resource(Bearer), Error::InsufficientScope(scope)) => {
+            vec![bearer(&format!("{attributes}, scope=\"{scope}\""))]
+        }
+        (Challenge::Resource(Dpop), Error::InsufficientScope(scope)) => {
+            vec![format!("DPoP {attributes}, scope=\"{scope}\", {algs}")]
         }
         (Challenge::Client | Challenge::TokenEndpoint { authorization: true }, Error::InvalidClient(_)) => {
-            Some(BASIC)
+            vec![BASIC.to_owned()]
         }
-        _ => None,
+        _ => Vec::new(),
+    }
+}
+
+/// RFC 9449 §8: the nonce for the next proof.
+pub(super) fn add_dpop_nonce(response: &mut Response, nonce: Option<&String>) {
+    const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+    if let Some(value) = nonce.and_then(|nonce| HeaderValue::from_str(nonce).ok()) {
+        response.headers_mut().insert(DPOP_NONCE, value);
     }
 }
 

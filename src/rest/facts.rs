@@ -7,8 +7,12 @@ use axum::{
     http::{HeaderMap, Method, header::AUTHORIZATION, request::Parts},
 };
 
+use super::error::Challenge;
 use crate::{
-    oauth::sender::{Endpoint, Sender},
+    oauth::{
+        confirmation::Scheme,
+        sender::{Endpoint, Sender},
+    },
     peer::{CertificateChain, Peer},
     secret::Secret,
     telemetry::RequestRecord,
@@ -20,8 +24,10 @@ pub(super) struct Facts {
     source: IpAddr,
     /// The client's certificate.
     certificate: Option<Arc<CertificateChain>>,
-    /// `GET`, or `POST`.
+    /// `GET`, `HEAD` or `POST`: the endpoints have no other.
     http_method: &'static str,
+    /// With which scheme a token came, if one did.
+    scheme: Scheme,
     /// What the log line and the metrics will say.
     pub(super) record: Arc<RequestRecord>,
 }
@@ -33,9 +39,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Facts {
         let peer = parts.extensions.get::<Peer>();
         let source = peer.map_or(IpAddr::from([0, 0, 0, 0]), Peer::source);
         let certificate = peer.and_then(|peer| peer.certificates.clone());
-        let http_method = if parts.method == Method::POST { "POST" } else { "GET" };
+        let http_method = match parts.method {
+            Method::POST => "POST",
+            Method::HEAD => "HEAD",
+            _ => "GET",
+        };
         let record = parts.extensions.get::<Arc<RequestRecord>>().cloned().unwrap_or_default();
-        Ok(Self { source, certificate, http_method, record })
+        let is_dpop = authorization(&parts.headers).iter().any(|value| {
+            value.expose().split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("DPoP"))
+        });
+        let scheme = if is_dpop { Scheme::Dpop } else { Scheme::Bearer };
+        Ok(Self { source, certificate, http_method, scheme, record })
     }
 }
 
@@ -49,6 +63,11 @@ impl Facts {
             http_method: self.http_method,
             endpoint: Endpoint::Rest(path),
         }
+    }
+
+    /// The challenge of a protected resource.
+    pub(super) fn challenge(&self) -> Challenge {
+        Challenge::Resource(self.scheme)
     }
 
     /// Whether the connection has a client certificate.

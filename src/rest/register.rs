@@ -23,7 +23,10 @@ use crate::{
         ClientAdmin,
         registration::{ClientInformation, ClientMetadata, RegistrationError},
     },
-    oauth::{AuthorizationServer, Error, bearer::Demand, error::TokenRefusal, userinfo::presented_token},
+    oauth::{
+        AuthorizationServer, Error, bearer::Demand, confirmation::Scheme, error::TokenRefusal,
+        userinfo::presented_token,
+    },
     secret::Secret,
 };
 
@@ -34,6 +37,9 @@ pub(super) struct Registration {
     pub(super) clients: Arc<ClientAdmin>,
     pub(super) max_body_bytes: usize,
 }
+
+/// RFC 7592 §2: registration access tokens are bearer tokens.
+const MANAGEMENT: Challenge = Challenge::Bearer;
 
 /// RFC 7591 §3.1: the initial access token lets a client in.
 pub(super) async fn register(
@@ -52,9 +58,10 @@ pub(super) async fn register(
             .authorise(token.as_ref(), &facts.sender(&headers, "/register"), Demand::Register)
             .await?;
         let metadata: ClientMetadata = this.read(&headers, body).await?;
-        Ok(this.clients.register_itself(registrar.client_id(), &metadata).await?)
+        let offered = this.server.metadata().methods();
+        Ok(this.clients.register_itself(registrar.client_id(), &metadata, offered).await?)
     };
-    answer(&facts, StatusCode::CREATED, result.await)
+    answer(&facts, facts.challenge(), StatusCode::CREATED, result.await)
 }
 
 /// RFC 7592 §2.1
@@ -70,7 +77,7 @@ pub(super) async fn read(
         let token = management_token(&headers, &uri)?;
         Ok(this.clients.read_itself(&named(client_id)?, token).await?)
     };
-    answer(&facts, StatusCode::OK, result.await)
+    answer(&facts, MANAGEMENT, StatusCode::OK, result.await)
 }
 
 /// RFC 7592 §2.2
@@ -86,9 +93,10 @@ pub(super) async fn update(
     let result = async {
         let token = management_token(&headers, &uri)?;
         let metadata: ClientMetadata = this.read(&headers, body).await?;
-        Ok(this.clients.update_itself(&named(client_id)?, token, &metadata).await?)
+        let offered = this.server.metadata().methods();
+        Ok(this.clients.update_itself(&named(client_id)?, token, &metadata, offered).await?)
     };
-    answer(&facts, StatusCode::OK, result.await)
+    answer(&facts, MANAGEMENT, StatusCode::OK, result.await)
 }
 
 /// RFC 7592 §2.3
@@ -106,7 +114,7 @@ pub(super) async fn delete(
     };
     match result.await {
         Ok(()) => no_store(StatusCode::NO_CONTENT.into_response()),
-        Err(failure) => Failure::respond(failure, &facts),
+        Err(failure) => Failure::respond(failure, MANAGEMENT, &facts),
     }
 }
 
@@ -144,9 +152,9 @@ impl From<RegistrationError> for Failure {
 }
 
 impl Failure {
-    fn respond(self, facts: &Facts) -> Response {
+    fn respond(self, challenge: Challenge, facts: &Facts) -> Response {
         let (code, text) = match self {
-            Self::Refused(refusal) => return refusal.respond(Challenge::Bearer, &facts.record),
+            Self::Refused(refusal) => return refusal.respond(challenge, &facts.record),
             Self::NotJson => {
                 facts.record.set_error("invalid_client_metadata");
                 let text = "the body must be application/json, without content coding";
@@ -202,7 +210,8 @@ impl Registration {
 fn management_token(headers: &HeaderMap, uri: &Uri) -> Result<Secret<String>, Refusal> {
     refuse_query(uri)?;
     let presented = presented_token(&authorization(headers), None)?;
-    presented.map(|presented| presented.token).ok_or_else(|| Error::MissingToken.into())
+    let bearer = presented.filter(|presented| presented.scheme == Scheme::Bearer);
+    bearer.map(|presented| presented.token).ok_or_else(|| Error::MissingToken.into())
 }
 
 /// What is no text is no client's identifier.
@@ -210,12 +219,17 @@ fn named(client_id: Result<Path<String>, PathRejection>) -> Result<String, Regis
     client_id.map(|Path(client_id)| client_id).map_err(|_| RegistrationError::InvalidToken)
 }
 
-fn answer(facts: &Facts, status: StatusCode, result: Result<ClientInformation, Failure>) -> Response {
+fn answer(
+    facts: &Facts,
+    challenge: Challenge,
+    status: StatusCode,
+    result: Result<ClientInformation, Failure>,
+) -> Response {
     match result {
         Ok(information) => {
             facts.record.set_client_id(information.client_id());
             no_store((status, Json(information)).into_response())
         }
-        Err(failure) => failure.respond(facts),
+        Err(failure) => failure.respond(challenge, facts),
     }
 }

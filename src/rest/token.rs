@@ -10,7 +10,7 @@ use axum::{
 
 use super::{
     Rest, client_authentication,
-    error::{Challenge, Refusal, no_store},
+    error::{Challenge, Refusal, add_dpop_nonce, no_store},
     facts::Facts,
     form::Form,
 };
@@ -19,6 +19,8 @@ use crate::oauth::{
     issue::{TokenRequest, TokenResponse},
     scope::RequestedScope,
 };
+
+const PATH: &str = "/token";
 
 pub(super) async fn token(
     State(rest): State<Rest>,
@@ -31,7 +33,10 @@ pub(super) async fn token(
     match issue(&rest, &facts, &headers, &uri, body).await {
         Ok(response) => {
             facts.record.add_issued(response.alg.as_str());
-            no_store(Json(response).into_response())
+            let mut response = no_store(Json(response).into_response());
+            let nonce = rest.server.next_dpop_nonce(&facts.sender(&headers, PATH));
+            add_dpop_nonce(&mut response, nonce.as_ref());
+            response
         }
         Err(refusal) => refusal.respond(Challenge::token_endpoint(&headers), &facts.record),
     }
@@ -46,13 +51,16 @@ async fn issue(
 ) -> Result<TokenResponse, Refusal> {
     let mut form = Form::read(headers, uri, body, rest.max_body_bytes).await?;
     let grant_type = form.take("grant_type");
-    if let Some(grant) = grant_type.as_deref().and_then(GrantType::parse) {
+    let grant = grant_type.as_deref().and_then(GrantType::parse);
+    if let Some(grant) = grant {
         facts.record.set_grant(grant.as_str());
     }
+    let assertion = form.take_secret("assertion").filter(|_| grant == Some(GrantType::JwtBearer));
     let request = TokenRequest {
-        authentication: client_authentication::read(headers, &mut form, facts)?,
-        sender: facts.sender(headers, "/token"),
+        authentication: client_authentication::read(headers, &mut form, facts, assertion.as_ref())?,
+        sender: facts.sender(headers, PATH),
         grant_type,
+        assertion,
         scope: form.take("scope").map(RequestedScope::Text),
         resources: form.take_all("resource"),
         audiences: form.take_all("audience"),

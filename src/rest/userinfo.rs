@@ -10,11 +10,13 @@ use axum::{
 
 use super::{
     Rest,
-    error::{Challenge, Refusal, no_store},
+    error::{Refusal, add_dpop_nonce, no_store},
     facts::{Facts, authorization},
     form::{Form, is_form, refuse_query},
 };
 use crate::oauth::userinfo::{UserInfo, presented_token};
+
+const PATH: &str = "/userinfo";
 
 pub(super) async fn userinfo(
     State(rest): State<Rest>,
@@ -28,9 +30,12 @@ pub(super) async fn userinfo(
     match answer(&rest, &facts, &method, &headers, &uri, body).await {
         Ok(info) => {
             facts.record.set_client_id(info.client_id.as_str());
-            no_store(Json(info).into_response())
+            let mut response = no_store(Json(info).into_response());
+            let nonce = rest.server.next_dpop_nonce(&facts.sender(&headers, PATH));
+            add_dpop_nonce(&mut response, nonce.as_ref());
+            response
         }
-        Err(refusal) => refusal.respond(Challenge::Bearer, &facts.record),
+        Err(refusal) => refusal.respond(facts.challenge(), &facts.record),
     }
 }
 
@@ -50,5 +55,5 @@ async fn answer(
         None
     };
     let token = presented_token(&authorization(headers), parameter)?;
-    Ok(rest.server.userinfo(token.as_ref(), &facts.sender(headers, "/userinfo")).await?)
+    Ok(rest.server.userinfo(token.as_ref(), &facts.sender(headers, PATH)).await?)
 }

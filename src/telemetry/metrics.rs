@@ -97,6 +97,7 @@ struct StoreMetrics {
     revocations: Gauge,
     cached_clients: Gauge,
     statements: Counter,
+    claims: Family<OutcomeLabel, Counter>,
     key_ages: Family<AlgLabel, Gauge>,
 }
 
@@ -113,6 +114,8 @@ pub struct StoreFigures {
     pub cached_clients: usize,
     /// Statements sent to it so far.
     pub statements: u64,
+    /// How claims of what may be used once ended so far.
+    pub claims: Vec<(&'static str, u64)>,
     /// How long each algorithm's key has been signing.
     pub key_ages: Vec<(&'static str, Duration)>,
 }
@@ -130,6 +133,11 @@ struct EndpointLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AlgLabel {
     alg: &'static str,
 }
@@ -142,11 +150,6 @@ struct ProtocolLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VersionLabel {
     version: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -210,6 +213,11 @@ impl StoreMetrics {
             "mintage_store_statements",
             "Statements sent to the store",
             self.statements.clone(),
+        );
+        registry.register(
+            "mintage_replay_claims",
+            "Claims of identifiers that may be used once, by outcome: ok, ok_locally (the store was away), seen, unavailable",
+            self.claims.clone(),
         );
         registry.register_with_unit(
             "mintage_signing_key_age",
@@ -297,7 +305,11 @@ impl Metrics {
         store.state.set(figures.state.into());
         store.revocations.set(number(figures.revocations));
         store.cached_clients.set(number(figures.cached_clients));
-        store.statements.inc_by(figures.statements.saturating_sub(store.statements.get()));
+        let catch_up = |counter: &Counter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
+        catch_up(&store.statements, figures.statements);
+        for (outcome, count) in &figures.claims {
+            catch_up(&store.claims.get_or_create(&OutcomeLabel { outcome }), *count);
+        }
         for (alg, age) in &figures.key_ages {
             store.key_ages.get_or_create(&AlgLabel { alg }).set(seconds(*age));
         }

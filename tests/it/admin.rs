@@ -5,6 +5,7 @@ mod access;
 mod clients;
 mod command_line;
 mod lists;
+mod proof_members;
 mod registration;
 mod secrets;
 mod signing_keys;

@@ -9,7 +9,7 @@ use std::{
 const LAYER_0: [&str; 6] = ["clock", "form_encoding", "peer", "random", "readiness", "secret"];
 
 /// What each module may name beside itself and layer 0. A new module gets a line here.
-const MAY_NAME: [(&str, &[&str]); 22] = [
+const MAY_NAME: [(&str, &[&str]); 23] = [
     ("clock", &[]),
     ("form_encoding", &[]),
     ("peer", &[]),
@@ -23,6 +23,7 @@ const MAY_NAME: [(&str, &[&str]); 22] = [
     ("oauth", &["certificates", "jose", "sealing"]),
     ("admin", &["jose", "oauth", "sealing"]),
     ("store", &["jose", "oauth"]),
+    ("fetch", &["jose", "oauth"]),
     ("telemetry", &[]),
     ("rest", &["admin", "jose", "oauth", "telemetry"]),
     ("grpc", &["admin", "jose", "oauth", "telemetry"]),
@@ -35,6 +36,7 @@ const MAY_NAME: [(&str, &[&str]); 22] = [
             "admin",
             "certificates",
             "config",
+            "fetch",
             "grpc",
             "jose",
             "key_file",

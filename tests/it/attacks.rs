@@ -6,6 +6,7 @@
 mod forged;
 mod identities;
 mod judge;
+mod jws;
 mod keys;
 mod shapes;
 mod vectors;

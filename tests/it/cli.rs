@@ -11,6 +11,8 @@ use std::{
 
 use mintage::jose::{SigningAlgorithm, SigningKey, jwk::PublishedJwkSet};
 
+use crate::support::patience::PATIENCE;
+
 /// What a run of the program left.
 struct Outcome {
     code: i32,
@@ -42,7 +44,7 @@ fn mintage_with(arguments: &[&str], environment: &[(&str, &str)], stdin: &str) -
     // A command that does not read its input may have ended already.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
     // A server that was to refuse its start, and runs instead, must not hold up the tests.
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
             child.kill().unwrap();

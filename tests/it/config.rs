@@ -1,5 +1,6 @@
 //! The configuration: layers, checks, and errors that say where and what to do.
 
+mod proof;
 mod store;
 
 use std::{path::Path, time::Duration};
@@ -70,7 +71,7 @@ const HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 fn clients(config: &Config) -> Vec<Client> {
-    config.clients(|_| SecretHash::parse(HASH)).unwrap()
+    config.clients(|_, _| SecretHash::parse(HASH)).unwrap()
 }
 
 #[test]
@@ -200,14 +201,17 @@ fn auto_gen_in_either_variable_decides() {
 
 #[test]
 fn unknown_and_absent_variables_are_refused() {
-    let refused =
-        refusals(&[("MINTAGE_LISTN", "x"), ("MINTAGE_REPLAY", "local"), ("MINTAGE_TLS_CERT_FILE", "x")]);
+    let refused = refusals(&[
+        ("MINTAGE_LISTN", "x"),
+        ("MINTAGE_LIMITS_CLIENT_RATE", "1/s"),
+        ("MINTAGE_TRUSTED_ISSUERS", "x"),
+    ]);
     assert_eq!(
         refused,
         [
+            "MINTAGE_LIMITS_CLIENT_RATE: needs request rates, which this version does not have; remove it, because it is not ignored",
             "MINTAGE_LISTN: is not known; did you mean MINTAGE_LISTEN?",
-            "MINTAGE_REPLAY: needs a replay store, which this version does not have; remove it, because it is not ignored",
-            "MINTAGE_TLS_CERT_FILE: needs TLS, which this version does not have; remove it, because it is not ignored",
+            "MINTAGE_TRUSTED_ISSUERS: is a table of the TOML file and has no variable; write [[trusted_issuers]] there",
         ]
     );
 }
@@ -274,7 +278,7 @@ nested = { b = [true, { c = "é" }], a = 1e2 }
     let config = File::new(text).beside("secret.txt", b"s3cret\n").load(dev(&[])).unwrap();
     let mut secrets = Vec::new();
     let all = config
-        .clients(|secret| {
+        .clients(|secret, _| {
             secrets.push(secret.expose().clone());
             SecretHash::parse(HASH)
         })
@@ -304,7 +308,7 @@ nested = { b = [true, { c = "é" }], a = 1e2 }
 fn all_errors_of_a_file_come_at_once_with_their_lines() {
     let text = r#"isuer = "x"
 listen = "nonsense"
-replay = "local"
+replay = "never"
 
 [[clients]]
 client_id = "one"
@@ -316,13 +320,13 @@ claims = { since = 2020-01-01 }
 client_id = "one"
 client_secret = 7
 scopes = "read"
-jwks_uri = "https://a.example"
+jwks_uri = "ftp://a.example"
 access_token_lifetime = "1s"
 
 [[clients]]
 client_secret_file = "missing.txt"
 token_endpoint_auth_method = "private_key_jwt"
-profile = "fapi2"
+profile = "fapi3"
 grant_types = ["password"]
 access_token_signing_alg = "HS256"
 
@@ -351,8 +355,8 @@ client_secret_hash = "x"
             "m.toml:15: clients[1].jwks_uri",
             "m.toml:16: clients[1].access_token_lifetime",
             "m.toml:18: clients[2].client_id",
+            "m.toml:18: clients[2].jwks",
             "m.toml:19: clients[2].client_secret_file",
-            "m.toml:20: clients[2].token_endpoint_auth_method",
             "m.toml:21: clients[2].profile",
             "m.toml:22: clients[2].grant_types",
             "m.toml:23: clients[2].access_token_signing_alg",
@@ -431,8 +435,8 @@ fn a_file_that_is_not_toml_misses_nothing() {
 #[test]
 fn listen_can_be_read_from_an_otherwise_wrong_configuration() {
     let sources = environment(&[("MINTAGE_LISTEN", "127.0.0.1:7"), ("MINTAGE_LISTN", "x")]);
-    assert_eq!(config::listen(&sources).unwrap().port(), 7);
-    assert!(config::listen(&environment(&[("MINTAGE_LISTEN", "x")])).is_err());
+    assert_eq!(config::reach(&sources).unwrap().listen.port(), 7);
+    assert!(config::reach(&environment(&[("MINTAGE_LISTEN", "x")])).is_err());
 }
 
 #[test]

@@ -252,12 +252,15 @@ async fn what_is_not_built_is_refused_over_grpc() {
     let auth = Auth::of("es256");
     let request = pb::IssueRequest::default;
     let exchange = Grant::TokenExchange(pb::TokenExchangeGrant {});
-    let bearer = Grant::JwtBearer(pb::JwtBearerGrant {});
-    let assertion = ClientAuthentication::ClientAssertion(pb::ClientAssertion::default());
+    let bearer = Grant::JwtBearer(pb::JwtBearerGrant::default());
+    let assertion = ClientAuthentication::ClientAssertion(pb::ClientAssertion {
+        client_assertion: "junk".to_owned(),
+        client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned(),
+        ..Default::default()
+    });
     for (message, auth, code) in [
         (pb::IssueRequest { grant: Some(exchange), ..request() }, &auth, "unsupported_grant_type"),
         (pb::IssueRequest { grant: Some(bearer), ..request() }, &auth, "unsupported_grant_type"),
-        (pb::IssueRequest { dpop_proof: "proof".to_owned(), ..request() }, &auth, "invalid_request"),
         (
             pb::IssueRequest { client_authentication: Some(assertion.clone()), ..request() },
             &auth,

@@ -10,6 +10,7 @@ use mintage::oauth::{
 use crate::support::{
     Auth, Issue, TestServer, WRONG, Wire, error,
     jwt::{broken, claims, header},
+    patience::PATIENCE,
     replica::{Cluster, Mode, TestReplica},
     server::{CLIENTS, NOW},
 };
@@ -101,7 +102,7 @@ async fn a_revocation_reaches_every_server_of_a_database_and_outlives_them() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), news).await.expect("the news arrives");
+        tokio::time::timeout(PATIENCE, news).await.expect("the news arrives");
         assert!(there.is_active(&sibling).await);
         let later = start().await;
         let [later, _] = Wire::both(&later).await;
@@ -228,8 +229,7 @@ async fn what_could_not_be_kept_was_not_revoked() {
         let good = token(wire, "a").await;
         for mode in [Mode::ReadOnly, Mode::Down, Mode::Frozen] {
             cluster.store.set(mode);
-            let limit = Duration::from_secs(4);
-            let outcome = tokio::time::timeout(limit, wire.revoke(&auth("a"), &good, "")).await;
+            let outcome = tokio::time::timeout(PATIENCE, wire.revoke(&auth("a"), &good, "")).await;
             let refused = outcome.unwrap_or_else(|_| panic!("{mode:?}: no answer")).unwrap_err();
             assert_eq!(refused.error, "temporarily_unavailable", "{mode:?}");
             assert_eq!(refused.retry_after, Some(1));
@@ -382,8 +382,9 @@ async fn a_frozen_store_is_not_waited_for_by_those_who_are_known() {
         let good = token(wire, "a").await;
         assert!(is_active(wire, &good).await);
         cluster.store.set(Mode::Frozen);
-        let known = tokio::time::timeout(Duration::from_secs(5), async {
-            for _ in 0..50 {
+        // A quarter of a second for each would be more than this.
+        let known = tokio::time::timeout(PATIENCE, async {
+            for _ in 0..500 {
                 token(wire, "a").await;
                 assert!(is_active(wire, &good).await);
             }

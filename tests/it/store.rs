@@ -28,7 +28,10 @@ use mintage::{
 };
 use tempfile::TempDir;
 
-use crate::support::postgres::Postgres;
+use crate::support::{
+    patience::{PATIENCE, eventually},
+    postgres::Postgres,
+};
 
 /// A database that nobody has used yet.
 pub(crate) struct Database {
@@ -121,14 +124,4 @@ pub(crate) fn token(token_id: &str, expires_at: u64) -> NewRevocation {
 
 fn is_unavailable<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::Unavailable(_)))
-}
-
-/// Waits until something is so.
-async fn eventually(what: &str, within: Duration, mut is_so: impl AsyncFnMut() -> bool) -> Duration {
-    let start = Instant::now();
-    while !is_so().await {
-        assert!(start.elapsed() < within, "not within {within:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    start.elapsed()
 }

@@ -15,7 +15,10 @@ mod tls;
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -30,7 +33,12 @@ use mintage::{
     serve::{self, Limits, Listener, Shutdown},
     telemetry::{Metrics, RequestRecord, Telemetry},
 };
-use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
+use tokio::{
+    net::TcpListener,
+    sync::Notify,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 /// A body larger than every buffer between the server and a peer that does not read.
 const LARGE: usize = 32 * 1024 * 1024;
@@ -39,7 +47,17 @@ struct Server {
     address: SocketAddr,
     shutdown: Shutdown,
     metrics: Metrics,
+    held: Held,
     task: JoinHandle<usize>,
+}
+
+/// Requests to `/held` and `/never`, `/large` and their gRPC twins.
+#[derive(Clone, Default)]
+struct Held {
+    /// How many have reached their handler.
+    begun: Arc<AtomicUsize>,
+    /// Lets those to `/held` go on.
+    end: Arc<Notify>,
 }
 
 impl Server {
@@ -53,10 +71,11 @@ impl Server {
         #[expect(clippy::disallowed_methods, reason = "the start of this process")]
         let metrics = Metrics::new("test", SystemTime::now());
         let shutdown = Shutdown::new();
-        let routes = serve::router(rest(), grpc().await);
+        let held = Held::default();
+        let routes = serve::router(rest(&held), grpc(&held).await);
         let telemetry = Telemetry::new(metrics.clone());
         let task = tokio::spawn(serve::serve(on(listener), routes, limits, telemetry, shutdown.clone()));
-        Self { address, shutdown, metrics, task }
+        Self { address, shutdown, metrics, held, task }
     }
 
     /// Whether a fresh connection gets its answer.
@@ -74,20 +93,26 @@ impl Server {
     /// Waits until `count` connections of `protocol` are open.
     async fn has_open(&self, protocol: &str, count: u64) -> bool {
         let name = format!("mintage_connections{{protocol=\"{protocol}\"}}");
-        for _ in 0..500 {
-            if self.metric(&name) == count {
-                return true;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-        false
+        let is_so = || self.metric(&name) == count;
+        timeout(raw::PATIENCE, until(is_so)).await.is_ok()
+    }
+
+    /// Waits until so many requests have reached a handler that holds them.
+    async fn has_begun(&self, count: usize) {
+        let is_so = || self.held.begun.load(Ordering::SeqCst) == count;
+        timeout(raw::PATIENCE, until(is_so)).await.expect("the requests begin");
+    }
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        sleep(Duration::from_millis(10)).await;
     }
 }
 
 /// Limits short enough to wait for.
 fn quick() -> Limits {
     Limits {
-        handshake: Duration::from_millis(300),
         first_byte: Duration::from_millis(300),
         header: Duration::from_millis(300),
         request: Duration::from_millis(500),
@@ -99,16 +124,17 @@ fn quick() -> Limits {
     }
 }
 
-fn rest() -> Router {
+fn rest(held: &Held) -> Router {
+    let (slow, never, large) = (held.clone(), held.clone(), held.clone());
     Router::new()
         .route("/hello", get(async || "hello"))
         .route("/peer", get(async |Extension(peer): Extension<Peer>| peer.address.to_string()))
         .route("/certificate", get(certificate))
         .route("/echo", post(async |body: String| body))
-        .route("/slow", get(slow))
-        .route("/never", get(std::future::pending::<String>))
+        .route("/held", get(async move || slow.until_end().await))
+        .route("/never", get(async move || never.for_ever().await))
         .route("/panic", get(async || -> &'static str { panic!("on purpose") }))
-        .route("/large", get(async || Bytes::from(vec![0; LARGE])))
+        .route("/large", get(async move || large.with(Bytes::from(vec![0; LARGE]))))
         .route("/token", post(token))
         .fallback(async || "a fallback that must not survive")
 }
@@ -122,9 +148,21 @@ async fn certificate(Extension(peer): Extension<Peer>) -> impl axum::response::I
     ([("x-secure", peer.secure.to_string()), ("x-intermediates", more.to_string())], leaf)
 }
 
-async fn slow() -> &'static str {
-    sleep(Duration::from_millis(250)).await;
-    "slow"
+impl Held {
+    fn with<T>(&self, answer: T) -> T {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        answer
+    }
+
+    async fn until_end(&self) -> &'static str {
+        let end = self.end.notified();
+        self.with(end).await;
+        "held"
+    }
+
+    async fn for_ever(&self) -> String {
+        self.with(std::future::pending()).await
+    }
 }
 
 /// Reports whatever the caller names, as no real handler would.
@@ -138,12 +176,13 @@ async fn token(Extension(record): Extension<Arc<RequestRecord>>, client: String)
 }
 
 /// The real health service, and calls that take their time or panic.
-async fn grpc() -> Router {
+async fn grpc(held: &Held) -> Router {
+    let never = held.clone();
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
     tonic::service::Routes::new(health)
         .into_axum_router()
-        .route("/test.Service/Never", post(std::future::pending::<String>))
+        .route("/test.Service/Never", post(async move || never.for_ever().await))
         .route("/test.Service/Panic", post(async || -> &'static str { panic!("on purpose") }))
         .route("/test.Service/Large", post(async || Bytes::from(vec![0; LARGE])))
         .route("/test.Service/Read", post(async |body: Bytes| body))

@@ -1,5 +1,7 @@
 //! The members of a client as flags.
 
+use std::fs;
+
 use clap::{Args, builder::PossibleValuesParser};
 
 use crate::{admin::mask, cli::output::Failure, config::duration, grpc::pb::admin as pb};
@@ -34,6 +36,64 @@ pub(super) struct Members {
     /// Further claims of its tokens, a JSON object
     #[arg(long, value_name = "JSON")]
     claims: Option<String>,
+    #[command(flatten)]
+    proof: ProofMembers,
+}
+
+/// Those by which it proves who it is without a shared secret, and that bind its tokens.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Keys, certificates and binding")]
+struct ProofMembers {
+    /// The rules it keeps to: strict, compat, smart or fapi2 [default: strict]
+    #[arg(long)]
+    profile: Option<String>,
+    /// What its assertions may be signed with; may be repeated [default: what the profile allows]
+    #[arg(long = "auth-signing-alg", value_name = "ALG")]
+    auth_signing_algs: Vec<String>,
+    /// File with its public keys, a JSON Web Key Set
+    #[arg(long, value_name = "FILE")]
+    jwks_file: Option<String>,
+    /// Where its public keys are instead
+    #[arg(long, value_name = "URL")]
+    jwks_uri: Option<String>,
+    /// Subject of its certificate, such as CN=billing,O=Example
+    #[arg(long, value_name = "DN")]
+    tls_client_auth_subject_dn: Option<String>,
+    /// Instead of the subject: a host name in its certificate
+    #[arg(long, value_name = "NAME")]
+    tls_client_auth_san_dns: Option<String>,
+    /// A URI in its certificate
+    #[arg(long, value_name = "URI")]
+    tls_client_auth_san_uri: Option<String>,
+    /// An IP address in its certificate
+    #[arg(long, value_name = "IP")]
+    tls_client_auth_san_ip: Option<String>,
+    /// A mail address in its certificate
+    #[arg(long, value_name = "EMAIL")]
+    tls_client_auth_san_email: Option<String>,
+    /// Its SPIFFE ID; one that ends in /* stands for all below a path
+    #[arg(long, value_name = "ID")]
+    spiffe_id: Option<String>,
+    /// A subject of a trusted issuer that may act as it; may be repeated, * stands for any characters
+    #[arg(long, value_name = "ISSUER=SUBJECT", value_parser = federated)]
+    federated: Vec<pb::FederatedSubject>,
+    /// Whether its tokens are bound to its certificate
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    tls_client_certificate_bound_access_tokens: Option<bool>,
+    /// Whether its tokens are bound to a DPoP key
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    dpop_bound_access_tokens: Option<bool>,
+}
+
+/// An issuer is a URL, in which `=` stands in the query alone; a subject may be anything.
+fn federated(text: &str) -> Result<pb::FederatedSubject, String> {
+    match text.split_once('=') {
+        Some((issuer, subject)) if !issuer.is_empty() && !subject.is_empty() => {
+            Ok(pb::FederatedSubject { issuer: issuer.to_owned(), subject: subject.to_owned() })
+        }
+        _ => Err("write ISSUER=SUBJECT, such as https://cluster.example=system:serviceaccount:prod:billing"
+            .to_owned()),
+    }
 }
 
 /// What only an update can do to members.
@@ -63,6 +123,7 @@ impl Members {
             values => Some(pb::GrantTypes { values: values.to_vec() }),
         };
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let proof = &self.proof;
         Ok(pb::Client {
             client_id,
             client_name: text(&self.name),
@@ -74,12 +135,26 @@ impl Members {
             access_token_lifetime: lifetime.and_then(|lifetime| lifetime.try_into().ok()),
             introspect: text(&self.introspect),
             claims_json: text(&self.claims).into_bytes(),
+            profile: text(&proof.profile),
+            token_endpoint_auth_signing_alg: proof.auth_signing_algs.clone(),
+            jwks_json: proof.jwks_file.as_deref().map(read_jwks).transpose()?.unwrap_or_default(),
+            jwks_uri: text(&proof.jwks_uri),
+            tls_client_auth_subject_dn: text(&proof.tls_client_auth_subject_dn),
+            tls_client_auth_san_dns: text(&proof.tls_client_auth_san_dns),
+            tls_client_auth_san_uri: text(&proof.tls_client_auth_san_uri),
+            tls_client_auth_san_ip: text(&proof.tls_client_auth_san_ip),
+            tls_client_auth_san_email: text(&proof.tls_client_auth_san_email),
+            spiffe_id: text(&proof.spiffe_id),
+            federated: proof.federated.clone(),
+            tls_client_certificate_bound_access_tokens: proof.tls_client_certificate_bound_access_tokens,
+            dpop_bound_access_tokens: proof.dpop_bound_access_tokens,
             ..Default::default()
         })
     }
 
     /// The members that were named.
     fn named(&self) -> Vec<&'static str> {
+        let proof = &self.proof;
         [
             ("client_name", self.name.is_some()),
             ("scope", self.scope.is_some()),
@@ -90,11 +165,38 @@ impl Members {
             ("access_token_lifetime", self.lifetime.is_some()),
             ("introspect", self.introspect.is_some()),
             ("claims", self.claims.is_some()),
+            ("profile", proof.profile.is_some()),
+            ("token_endpoint_auth_signing_alg", !proof.auth_signing_algs.is_empty()),
+            ("jwks", proof.jwks_file.is_some()),
+            ("jwks_uri", proof.jwks_uri.is_some()),
+            ("tls_client_auth_subject_dn", proof.tls_client_auth_subject_dn.is_some()),
+            ("tls_client_auth_san_dns", proof.tls_client_auth_san_dns.is_some()),
+            ("tls_client_auth_san_uri", proof.tls_client_auth_san_uri.is_some()),
+            ("tls_client_auth_san_ip", proof.tls_client_auth_san_ip.is_some()),
+            ("tls_client_auth_san_email", proof.tls_client_auth_san_email.is_some()),
+            ("spiffe_id", proof.spiffe_id.is_some()),
+            ("federated", !proof.federated.is_empty()),
+            (
+                "tls_client_certificate_bound_access_tokens",
+                proof.tls_client_certificate_bound_access_tokens.is_some(),
+            ),
+            ("dpop_bound_access_tokens", proof.dpop_bound_access_tokens.is_some()),
         ]
         .into_iter()
         .filter_map(|(name, named)| named.then_some(name))
         .collect()
     }
+}
+
+/// The text of a key set, which the server checks.
+fn read_jwks(path: &str) -> Result<Vec<u8>, Failure> {
+    let text = fs::read(path).map_err(|error| {
+        Failure::failed(format!("{path}: cannot be read ({error}); correct the path or the permissions"))
+    })?;
+    if text.trim_ascii().is_empty() {
+        return Err(Failure::failed(format!("{path}: is empty; write a JSON Web Key Set into it")));
+    }
+    Ok(text)
 }
 
 impl Changes {

@@ -2,39 +2,20 @@
 
 use prost_types::Timestamp;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::instant;
 use crate::{
     cli::output::{Failure, Report},
     config::duration,
-    grpc::pb::admin as pb,
+    grpc::{pb::admin as pb, to_registration},
+    oauth::client::ClientRegistration,
 };
 
-/// A client as JSON.
+/// A client as JSON: the members of its registration, and what the store knows beside them.
 #[derive(Serialize)]
 struct ClientJson<'a> {
-    client_id: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    client_name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    token_endpoint_auth_method: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grant_types: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    scope: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    audiences: &'a [String],
-    #[serde(skip_serializing_if = "str::is_empty")]
-    access_token_signing_alg: &'a str,
-    /// In seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    access_token_lifetime: Option<i64>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    introspect: &'a str,
-    enabled: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claims: Option<Box<RawValue>>,
+    #[serde(flatten)]
+    registration: ClientRegistration,
     #[serde(skip_serializing_if = "Option::is_none")]
     create_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,7 +67,7 @@ pub(super) fn client(
     client: &pb::Client,
     secrets: Option<&[pb::ClientSecretMetadata]>,
 ) -> Result<Report, Failure> {
-    let mut json = client_json(client);
+    let mut json = client_json(client)?;
     json.secrets = secrets.map(|secrets| secrets.iter().map(secret_json).collect());
     let mut text = client_text(client);
     if let Some(secrets) = secrets.filter(|secrets| !secrets.is_empty()) {
@@ -100,7 +81,7 @@ pub(super) fn client(
 pub(super) fn created(response: &pb::CreateClientResponse, validate_only: bool) -> Result<Report, Failure> {
     let client = response.client.clone().unwrap_or_default();
     let json = CreatedJson {
-        client: client_json(&client),
+        client: client_json(&client)?,
         client_secret: &response.client_secret,
         secret_id: &response.secret_id,
         repeated_request: response.repeated_request,
@@ -115,8 +96,22 @@ pub(super) fn created(response: &pb::CreateClientResponse, validate_only: bool) 
         );
     } else if !response.client_secret.is_empty() {
         text.push_str(&secret_text(&response.client_secret));
+    } else if response.secret_id.is_empty() {
+        text.push_str("It has no secret, because the way it proves who it is needs none.\n");
     }
     Ok(Report { text, json: to_json(&json)? })
+}
+
+/// A client that was changed.
+pub(super) fn updated(client: &pb::Client, method_changed: bool) -> Result<Report, Failure> {
+    let mut report = self::client(client, None)?;
+    if method_changed {
+        report.text.push_str(&format!(
+            "Secrets that its method does not use have ended; see: mintage client secret list {}\n",
+            client.client_id
+        ));
+    }
+    Ok(report)
 }
 
 /// A page of clients.
@@ -135,7 +130,7 @@ pub(super) fn page(response: &pb::ListClientsResponse) -> Result<Report, Failure
         text.push_str(&format!("There are more: --page-token {}\n", response.next_page_token));
     }
     let json = PageJson {
-        clients: response.clients.iter().map(client_json).collect(),
+        clients: response.clients.iter().map(client_json).collect::<Result<_, _>>()?,
         next_page_token: &response.next_page_token,
     };
     Ok(Report { text, json: to_json(&json)? })
@@ -168,20 +163,11 @@ pub(super) fn secrets(secrets: &[pb::ClientSecretMetadata]) -> Result<Report, Fa
     Ok(Report { text, json: format!("{{\"secrets\":{}}}", to_json(&json)?) })
 }
 
-fn client_json(client: &pb::Client) -> ClientJson<'_> {
-    let claims = std::str::from_utf8(&client.claims_json).ok().filter(|claims| !claims.is_empty());
-    ClientJson {
-        client_id: &client.client_id,
-        client_name: &client.client_name,
-        token_endpoint_auth_method: &client.token_endpoint_auth_method,
-        grant_types: client.grant_types.as_ref().map(|grants| grants.values.as_slice()),
-        scope: &client.scope,
-        audiences: &client.audiences,
-        access_token_signing_alg: &client.access_token_signing_alg,
-        access_token_lifetime: client.access_token_lifetime.map(|lifetime| lifetime.seconds),
-        introspect: &client.introspect,
-        enabled: client.enabled(),
-        claims: claims.and_then(|claims| RawValue::from_string(claims.to_owned()).ok()),
+fn client_json(client: &pb::Client) -> Result<ClientJson<'_>, Failure> {
+    let registration = to_registration(client.clone())
+        .map_err(|error| Failure::failed(format!("the client cannot be printed ({error})")))?;
+    Ok(ClientJson {
+        registration,
         create_time: client.create_time.as_ref().map(instant::format),
         update_time: client.update_time.as_ref().map(instant::format),
         etag: &client.etag,
@@ -190,7 +176,7 @@ fn client_json(client: &pb::Client) -> ClientJson<'_> {
             _ => "store",
         },
         secrets: None,
-    }
+    })
 }
 
 fn secret_json(secret: &pb::ClientSecretMetadata) -> SecretJson<'_> {
@@ -205,43 +191,85 @@ fn secret_json(secret: &pb::ClientSecretMetadata) -> SecretJson<'_> {
 
 /// One line per member that is set. Debug form keeps what somebody wrote on its line and harmless to a terminal (V-72).
 fn client_text(client: &pb::Client) -> String {
-    let mut text = String::new();
-    let mut line = |name: &str, value: &str| {
-        if !value.is_empty() {
-            text.push_str(&format!("{name:26}  {value}\n"));
-        }
-    };
-    line("client_id", &format!("{:?}", client.client_id));
-    if !client.client_name.is_empty() {
-        line("client_name", &format!("{:?}", client.client_name));
-    }
-    line("token_endpoint_auth_method", &client.token_endpoint_auth_method);
+    let mut lines = Lines::default();
+    lines.add("client_id", format!("{:?}", client.client_id));
+    lines.add_written("client_name", &client.client_name);
+    lines.add("token_endpoint_auth_method", &client.token_endpoint_auth_method);
     if let Some(grants) = &client.grant_types {
-        line(
-            "grant_types",
-            if grants.values.is_empty() { "none".to_owned() } else { grants.values.join(" ") }.as_str(),
-        );
+        let none = grants.values.is_empty();
+        lines.add("grant_types", if none { "none".to_owned() } else { grants.values.join(" ") });
     }
-    line("scope", &client.scope);
-    line("audiences", &client.audiences.join(" "));
-    line("access_token_signing_alg", &client.access_token_signing_alg);
+    lines.add("scope", &client.scope);
+    lines.add("audiences", client.audiences.join(" "));
+    lines.add("access_token_signing_alg", &client.access_token_signing_alg);
     if let Some(lifetime) = client.access_token_lifetime.and_then(|lifetime| lifetime.try_into().ok()) {
-        line("access_token_lifetime", &duration::format(lifetime));
+        lines.add("access_token_lifetime", duration::format(lifetime));
     }
-    line("introspect", &client.introspect);
-    line("enabled", if client.enabled() { "true" } else { "false" });
-    let claims = String::from_utf8_lossy(&client.claims_json);
-    if !claims.is_empty() {
-        line("claims", &crate::cli::json_text::pretty(&claims));
-    }
+    lines.add("introspect", &client.introspect);
+    lines.add("enabled", client.enabled().to_string());
+    lines.add_proof(client);
+    lines.add_json("claims", &client.claims_json);
     if client.source() == pb::ClientSource::Configuration {
-        line("source", "configuration file (read-only here)");
+        lines.add("source", "configuration file (read-only here)");
     } else {
-        line("create_time", &time(&client.create_time));
-        line("update_time", &time(&client.update_time));
-        line("etag", &client.etag);
+        lines.add("create_time", time(&client.create_time));
+        lines.add("update_time", time(&client.update_time));
+        lines.add("etag", &client.etag);
     }
-    text
+    lines.0
+}
+
+/// Names and values, one pair to a line. A value that is empty has none.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, name: &str, value: impl AsRef<str>) {
+        let value = value.as_ref();
+        if !value.is_empty() {
+            self.0.push_str(&format!("{name:26}  {value}\n"));
+        }
+    }
+
+    /// What somebody wrote, of which nobody checks every character.
+    fn add_written(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.add(name, format!("{value:?}"));
+        }
+    }
+
+    fn add_json(&mut self, name: &str, json: &[u8]) {
+        let json = String::from_utf8_lossy(json);
+        if !json.is_empty() {
+            self.add(name, crate::cli::json_text::pretty(&json));
+        }
+    }
+
+    fn add_proof(&mut self, client: &pb::Client) {
+        self.add("profile", &client.profile);
+        self.add("token_endpoint_auth_signing_alg", client.token_endpoint_auth_signing_alg.join(" "));
+        self.add_json("jwks", &client.jwks_json);
+        for (name, value) in [
+            ("jwks_uri", &client.jwks_uri),
+            ("tls_client_auth_subject_dn", &client.tls_client_auth_subject_dn),
+            ("tls_client_auth_san_dns", &client.tls_client_auth_san_dns),
+            ("tls_client_auth_san_uri", &client.tls_client_auth_san_uri),
+            ("tls_client_auth_san_ip", &client.tls_client_auth_san_ip),
+            ("tls_client_auth_san_email", &client.tls_client_auth_san_email),
+            ("spiffe_id", &client.spiffe_id),
+        ] {
+            self.add_written(name, value);
+        }
+        for subject in &client.federated {
+            self.add("federated", format!("{:?} = {:?}", subject.issuer, subject.subject));
+        }
+        for (name, bound) in [
+            ("tls_client_certificate_bound_access_tokens", client.tls_client_certificate_bound_access_tokens),
+            ("dpop_bound_access_tokens", client.dpop_bound_access_tokens),
+        ] {
+            self.add(name, bound.map(|bound| bound.to_string()).unwrap_or_default());
+        }
+    }
 }
 
 fn secrets_text(secrets: &[pb::ClientSecretMetadata]) -> String {

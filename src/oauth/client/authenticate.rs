@@ -11,17 +11,23 @@ use std::{
 };
 
 use super::{
-    Client, ClientAuthentication, ClientDirectory, ClientId, ClientKeys, ClientSecret, SecretHash,
+    Client, ClientAuthentication, ClientDirectory, ClientId, ClientSecret, SecretHash,
     TokenEndpointAuthMethod,
-    credentials::Proof,
-    mtls::{self, CertificateTrust},
+    assertion::{self, AssertionVerifier, ClientAssertion, Proven, refusal::AssertionRefusal},
+    credentials::{AssertionKind, Proof},
+    keys::KeySource,
+    mtls::{CertificateTrust, CertificateVerifier},
     secret::{SecretVerifier, Verdict, is_generated},
     uses::SecretUses,
 };
 use crate::{
     clock::Timestamp,
+    jose::verification_key::InvalidKey,
     oauth::{
         error::{ClientRefusal, Error},
+        federation::{Federation, Unproven, refusal::FederationRefusal},
+        issuer::Issuer,
+        replay::{Namespace, ReplayError, ReplayGuard},
         sender::Sender,
         throttle::{Attempt, FailureThrottle},
     },
@@ -34,13 +40,26 @@ const BUSY_RETRY: Duration = Duration::from_secs(1);
 /// A client that has proved who it is. Only [`Authenticator::authenticate`] makes one, so code that asks for it cannot
 /// run without authentication.
 #[derive(Clone, Debug)]
-pub struct AuthenticatedClient(Arc<Client>);
+pub struct AuthenticatedClient {
+    client: Arc<Client>,
+    /// What is kept of the secret it proved to know, if that is how it did.
+    secret: Option<SecretHash>,
+    /// Whether the assertion that is the grant was the proof.
+    by_grant: bool,
+}
+
+impl AuthenticatedClient {
+    /// Whether the assertion that is the grant was the proof, so that it is verified and used up.
+    pub(in crate::oauth) fn proved_by_grant(&self) -> bool {
+        self.by_grant
+    }
+}
 
 impl Deref for AuthenticatedClient {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        &self.0
+        &self.client
     }
 }
 
@@ -49,21 +68,57 @@ impl Deref for AuthenticatedClient {
 pub struct Authenticator {
     directory: Arc<ClientDirectory>,
     verifier: Arc<SecretVerifier>,
+    assertions: AssertionVerifier,
+    certificates: CertificateVerifier,
     throttle: Option<FailureThrottle>,
     uses: Arc<SecretUses>,
-    trust: Arc<CertificateTrust>,
+    replays: Arc<ReplayGuard>,
+    federation: Option<Arc<Federation>>,
+}
+
+/// What an [`Authenticator`] takes from outside.
+#[derive(Debug)]
+pub struct Dependencies {
+    /// The issuer identifier, which assertions name as their audience.
+    pub issuer: Issuer,
+    /// The clients.
+    pub directory: Arc<ClientDirectory>,
+    /// Checks their secrets.
+    pub secrets: Arc<SecretVerifier>,
+    /// Limits failures; without one, guesses are limited by the cost of Argon2id alone.
+    pub throttle: Option<FailureThrottle>,
+    /// Takes note of the secrets that are used.
+    pub uses: Arc<SecretUses>,
+    /// Sees to it that an assertion is used once.
+    pub replays: Arc<ReplayGuard>,
+    /// Knows the keys that clients publish.
+    pub published_keys: Option<Arc<dyn KeySource>>,
+    /// Whose certificates count.
+    pub trust: Arc<CertificateTrust>,
+    /// Verifies the tokens of others.
+    pub federation: Option<Arc<Federation>>,
 }
 
 impl Authenticator {
-    /// An authenticator over these clients. Without a throttle, guesses are limited by the cost of Argon2id alone.
-    pub fn new(
-        directory: Arc<ClientDirectory>,
-        verifier: Arc<SecretVerifier>,
-        throttle: Option<FailureThrottle>,
-        uses: Arc<SecretUses>,
-        trust: Arc<CertificateTrust>,
-    ) -> Self {
-        Self { directory, verifier, throttle, uses, trust }
+    /// Puts it together.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] when the generator of keys fails.
+    pub fn new(dependencies: Dependencies) -> Result<Self, InvalidKey> {
+        let Dependencies { issuer, directory, secrets, throttle, uses, replays, .. } = dependencies;
+        let (published_keys, federation) = (dependencies.published_keys, dependencies.federation);
+        let certificates = CertificateVerifier::new(dependencies.trust, published_keys.clone());
+        let assertions = AssertionVerifier::new(issuer, Arc::clone(&secrets), published_keys)?;
+        Ok(Self {
+            directory,
+            verifier: secrets,
+            assertions,
+            certificates,
+            throttle,
+            uses,
+            replays,
+            federation,
+        })
     }
 
     /// Verifies a claim that a sender makes.
@@ -72,7 +127,7 @@ impl Authenticator {
     /// end in the same error (V-22, V-25).
     ///
     /// # Errors
-    /// [`Error::InvalidClient`]; [`Error::RateLimited`] after too many failures; [`Error::Busy`] when the secret could not
+    /// [`Error::InvalidClient`], or [`Error::InvalidGrant`] when the grant is the proof; [`Error::RateLimited`] after too many failures; [`Error::Busy`] when the secret could not
     /// be checked in time; [`Error::TemporarilyUnavailable`] when the client could not be looked up, or when the store cannot
     /// say whether an assertion was used before.
     pub async fn authenticate(
@@ -85,7 +140,9 @@ impl Authenticator {
             Proof::Secret { secret, method } => {
                 self.by_secret(&claim.client_id, secret, *method, sender.source, now).await
             }
-            Proof::Assertion { .. } | Proof::Certificate => self.by_key(claim, sender, now).await,
+            Proof::Assertion { .. } | Proof::Certificate | Proof::Grant { .. } => {
+                self.by_key(claim, sender, now).await
+            }
         }
     }
 
@@ -105,35 +162,185 @@ impl Authenticator {
                 return Err(error);
             }
         };
-        let verified = match (&claim.proof, client) {
-            (Proof::Secret { .. }, _) | (_, None) => {
-                Err(Error::InvalidClient(ClientRefusal::WrongCredentials))
+        // Which of the methods of a proof it is, the registration of the client decides.
+        let verified = match &claim.proof {
+            Proof::Assertion { assertion, kind } if self.is_foreign(assertion, *kind) => {
+                self.by_foreign_assertion(client, assertion, *kind, now).await
             }
-            (Proof::Certificate, Some(client)) => {
-                self.by_certificate(&client, sender, now).map(|()| AuthenticatedClient(client))
+            Proof::Grant { assertion } => self.by_grant(client, assertion, now).await,
+            Proof::Assertion { assertion, kind: AssertionKind::JwtBearer } => {
+                let client = client.filter(|client| uses(client, &assertion::METHODS));
+                self.by_assertion(client, &claim.client_id, assertion, sender, now).await
             }
-            (Proof::Assertion { .. }, Some(_)) => Err(Error::InvalidClient(ClientRefusal::UnsupportedMethod)),
+            Proof::Certificate => self.by_certificate(client, sender, now).await,
+            Proof::Assertion { kind: AssertionKind::JwtSpiffe, .. } | Proof::Secret { .. } => {
+                Err(Error::InvalidClient(ClientRefusal::UnsupportedMethod))
+            }
         };
-        if !matches!(verified, Err(Error::InvalidClient(_))) {
-            attempt.forgive();
+        match verified {
+            // Where the store is not read any more, a known client must not tell itself apart (V-22).
+            Err(Error::InvalidClient(_) | Error::InvalidGrant(_)) if attempt.exhausted.is_some() => {
+                Err(Error::RateLimited { retry_after: attempt.exhausted.unwrap_or_default() })
+            }
+            Err(Error::InvalidClient(_) | Error::InvalidGrant(_)) => verified,
+            _ => {
+                attempt.forgive();
+                verified
+            }
         }
-        verified
     }
 
-    /// By the certificate of the connection, against what is registered for the client's method (RFC 8705 §2).
-    fn by_certificate(&self, client: &Client, sender: &Sender, now: Timestamp) -> Result<(), Error> {
-        use TokenEndpointAuthMethod as Method;
-        let refuse = |refusal| Err(Error::InvalidClient(refusal));
-        let Some(chain) = &sender.certificate else { return refuse(ClientRefusal::NoCredentials) };
-        let verified = match (client.token_endpoint_auth_method, &client.proof.keys) {
-            (Some(Method::TlsClientAuth), _) => self.trust.verify_issued(client, chain, now),
-            (Some(Method::SpiffeX509), _) => self.trust.verify_svid(client, chain, now),
-            (Some(Method::SelfSignedTlsClientAuth), Some(ClientKeys::Registered { keys, .. })) => {
-                mtls::verify_registered(keys, chain, now)
-            }
-            _ => return refuse(ClientRefusal::UnsupportedMethod),
+    /// By an assertion of the client itself (RFC 7523 §2.2). The claim that it was not used before comes last: nobody can use
+    /// up what is not theirs (V-46).
+    async fn by_assertion(
+        &self,
+        client: Option<Arc<Client>>,
+        client_id: &ClientId,
+        assertion: &Secret<String>,
+        sender: &Sender,
+        now: Timestamp,
+    ) -> Result<AuthenticatedClient, Error> {
+        let assertion = ClientAssertion::read(assertion.expose())
+            .map_err(|refusal| Error::InvalidClient(ClientRefusal::Assertion(refusal)))?;
+        // Somebody chose the secret, so that somebody may guess it.
+        let throttle = self.throttle.as_ref().filter(|_| assertion.is_of_secret());
+        if let Some(retry_after) = throttle.and_then(|t| t.blocked(sender.source, client_id, now)) {
+            return Err(Error::RateLimited { retry_after });
+        }
+
+        let verified = self.assertions.verify(client.as_deref(), &assertion, sender.endpoint, now).await;
+        if let (Some(throttle), Err(Error::InvalidClient(_))) = (throttle, &verified) {
+            throttle
+                .charge(sender.source, client_id, now)
+                .map_err(|retry_after| Error::RateLimited { retry_after })?;
+        }
+        let Proven { secret, one_use } = verified?;
+        self.replays
+            .claim(Namespace::ClientAssertion, &[client_id.as_str(), &one_use.token_id], one_use.until, now)
+            .await
+            .map_err(refuse_replay)?;
+
+        if let Some(secret_id) = secret.and_then(|secret| secret.secret_id.as_ref()) {
+            self.uses.note(client_id, secret_id, now);
+        }
+        let secret = secret.map(|secret| secret.hash.clone());
+        client
+            .map(|client| AuthenticatedClient { client, secret, by_grant: false })
+            .ok_or(Error::InvalidClient(ClientRefusal::Assertion(AssertionRefusal::Client)))
+    }
+
+    /// By the certificate of the connection (RFC 8705 §2).
+    async fn by_certificate(
+        &self,
+        client: Option<Arc<Client>>,
+        sender: &Sender,
+        now: Timestamp,
+    ) -> Result<AuthenticatedClient, Error> {
+        let Some(chain) = &sender.certificate else {
+            return Err(Error::InvalidClient(ClientRefusal::NoCredentials));
         };
-        verified.map_err(|reason| Error::InvalidClient(ClientRefusal::Certificate(reason)))
+        self.certificates.verify(client.as_deref(), chain, now).await?;
+        client
+            .map(|client| AuthenticatedClient { client, secret: None, by_grant: false })
+            .ok_or(Error::InvalidClient(ClientRefusal::WrongCredentials))
+    }
+
+    /// Whether an assertion is one of somebody else than the client.
+    fn is_foreign(&self, assertion: &Secret<String>, kind: AssertionKind) -> bool {
+        kind == AssertionKind::JwtSpiffe
+            || self.federation.as_ref().is_some_and(|federation| federation.is_foreign(assertion.expose()))
+    }
+
+    /// By a token of a trusted issuer, or a JWT-SVID.
+    async fn by_foreign_assertion(
+        &self,
+        client: Option<Arc<Client>>,
+        assertion: &Secret<String>,
+        kind: AssertionKind,
+        now: Timestamp,
+    ) -> Result<AuthenticatedClient, Error> {
+        let only_workloads = kind == AssertionKind::JwtSpiffe;
+        let accepted = self.accept_foreign(client, assertion, only_workloads, now).await;
+        let client = accepted.map_err(|unproven| match unproven {
+            Unproven::Refused(refusal) => Error::InvalidClient(ClientRefusal::Federation(refusal)),
+            Unproven::Later(error) => error,
+        })?;
+        Ok(AuthenticatedClient { client, secret: None, by_grant: false })
+    }
+
+    /// By the assertion that is the grant, and by nothing beside it.
+    async fn by_grant(
+        &self,
+        client: Option<Arc<Client>>,
+        assertion: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<AuthenticatedClient, Error> {
+        let accepted = self.accept_foreign(client, assertion, false, now).await;
+        let client = accepted.map_err(invalid_grant)?;
+        Ok(AuthenticatedClient { client, secret: None, by_grant: true })
+    }
+
+    /// Verifies a token of somebody else, whether there is a client or not (V-22), and accepts it for the client.
+    async fn accept_foreign(
+        &self,
+        client: Option<Arc<Client>>,
+        assertion: &Secret<String>,
+        only_workloads: bool,
+        now: Timestamp,
+    ) -> Result<Arc<Client>, Unproven> {
+        let federation = self.federation.as_ref().ok_or(FederationRefusal::NotTrusted)?;
+        let vouched = federation.verify(assertion.expose(), now).await?;
+        if only_workloads && !vouched.is_of_workload() {
+            return Err(FederationRefusal::NotTrusted.into());
+        }
+        let client = client.filter(|client| vouched.is_proof_for(client));
+        let client = client.ok_or(FederationRefusal::OtherSubject)?;
+        federation.accept(vouched, &client, now).await?;
+        Ok(client)
+    }
+
+    /// Verifies the assertion of a grant that a client presents who proved by other means who it is.
+    ///
+    /// # Errors
+    /// [`Error::InvalidGrant`]; those of the store and of keys that cannot be had.
+    pub(in crate::oauth) async fn accept_grant(
+        &self,
+        client: &Client,
+        assertion: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let accepted = async {
+            let federation = self.federation.as_ref().ok_or(FederationRefusal::NotTrusted)?;
+            let vouched = federation.verify(assertion.expose(), now).await?;
+            federation.accept(vouched, client, now).await
+        };
+        accepted.await.map_err(invalid_grant)
+    }
+
+    /// Whether a client that authenticated a while ago still could in the same way: it is enabled, nothing about how it
+    /// authenticates was changed, and the secret it used is still good. Returns it as it is registered now.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`] when it is not so; [`Error::TemporarilyUnavailable`] when the client could not be looked up.
+    pub async fn look_again(
+        &self,
+        before: &AuthenticatedClient,
+        now: Timestamp,
+    ) -> Result<AuthenticatedClient, Error> {
+        let client = self.directory.find(before.client_id.as_str()).await?;
+        let stands = |client: &Arc<Client>| {
+            client.enabled
+                && client.token_endpoint_auth_method == before.token_endpoint_auth_method
+                && client.proof == before.proof
+                && before
+                    .secret
+                    .as_ref()
+                    .is_none_or(|used| client.usable_secrets(now).any(|secret| secret.hash == *used))
+        };
+        client
+            .filter(stands)
+            .map(|client| AuthenticatedClient { client, ..before.clone() })
+            .ok_or(Error::InvalidClient(ClientRefusal::WrongCredentials))
     }
 
     /// The client of this identifier, if it is known and enabled.
@@ -184,14 +391,16 @@ impl Authenticator {
 
         match (verdict, &client) {
             (Verdict::Right(place), Some(client)) => {
-                if let Some(secret_id) = secrets.get(place).and_then(|secret| secret.secret_id.as_ref()) {
+                let secret = secrets.get(place);
+                if let Some(secret_id) = secret.and_then(|secret| secret.secret_id.as_ref()) {
                     self.uses.note(&client.client_id, secret_id, now);
                 }
                 if let Some(throttle) = throttle.filter(|_| charged.load(Ordering::Relaxed)) {
                     throttle.refund(source, client_id);
                 }
                 attempt.forgive();
-                Ok(AuthenticatedClient(Arc::clone(client)))
+                let secret = secret.map(|secret| secret.hash.clone());
+                Ok(AuthenticatedClient { client: Arc::clone(client), secret, by_grant: false })
             }
             (Verdict::NoToll(retry_after), _) => Err(Error::RateLimited { retry_after }),
             (Verdict::NoTurn, _) => {
@@ -203,6 +412,27 @@ impl Authenticator {
                 Err(exhausted.unwrap_or(Error::InvalidClient(ClientRefusal::WrongCredentials)))
             }
         }
+    }
+}
+
+/// Whether the client is registered for one of these methods.
+fn uses(client: &Client, methods: &[TokenEndpointAuthMethod]) -> bool {
+    client.token_endpoint_auth_method.is_some_and(|method| methods.contains(&method))
+}
+
+fn invalid_grant(unproven: Unproven) -> Error {
+    match unproven {
+        Unproven::Refused(refusal) => Error::InvalidGrant(refusal),
+        Unproven::Later(error) => error,
+    }
+}
+
+/// Who presents an assertion again is no client; when nobody can say whether it was, the caller may come back with another.
+fn refuse_replay(error: ReplayError) -> Error {
+    match error {
+        ReplayError::Seen => Error::InvalidClient(ClientRefusal::Assertion(AssertionRefusal::Replayed)),
+        ReplayError::Unavailable { retry_after } => Error::TemporarilyUnavailable { retry_after },
+        ReplayError::TooLong => Error::TemporarilyUnavailable { retry_after: BUSY_RETRY },
     }
 }
 

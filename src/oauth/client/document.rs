@@ -222,8 +222,49 @@ mod tests {
         assert!(refused(vec![secret("s1", CHOSEN), secret("s2", CHOSEN)]).contains("only one secret"));
         assert!(refused(vec![secret("s1", KEYED), secret("s1", CHOSEN)]).contains("same secret_id"));
         assert!(refused(vec![secret("s1", "plain")]).contains("s1"));
-        let mut public = document();
-        public.registration.token_endpoint_auth_method = Some("none".to_owned());
-        assert!(public.to_client(&defaults()).is_err());
+    }
+
+    // V-25: what the method has no use for proves nothing
+    #[test]
+    fn secrets_of_another_method_are_none() {
+        for method in ["none", "tls_client_auth"] {
+            let mut keyless = document();
+            keyless.registration.token_endpoint_auth_method = Some(method.to_owned());
+            keyless.registration.tls_client_auth_san_dns = Some("billing.example".to_owned());
+            assert!(keyless.to_client(&defaults()).unwrap().secrets.is_empty(), "{method}");
+        }
+    }
+
+    // Item by item what RFC 7591, 8705 and 9449 let somebody register beside a secret
+    #[test]
+    fn proof_members_survive_and_older_documents_have_none() {
+        let registration = r#"{"client_id":"a","token_endpoint_auth_method":"private_key_jwt","profile":"compat",
+            "token_endpoint_auth_signing_alg":["ES256","PS256"],"jwks":{"keys": [{"kty":"EC","crv":"P-256",
+            "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]},
+            "tls_client_auth_subject_dn":"CN=a","spiffe_id":"spiffe://example.org/a",
+            "federated":[{"issuer":"https://i.example","subject":"s:*"}],
+            "tls_client_certificate_bound_access_tokens":true,"dpop_bound_access_tokens":true}"#;
+        let text = format!("{{\"registration\":{registration}}}");
+        let read = ClientDocument::from_json(&text).unwrap();
+        let written = read.to_json().unwrap();
+        assert_eq!(ClientDocument::from_json(&written).unwrap().to_json().unwrap(), written);
+        let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(json(&written), json(&text));
+
+        let client = read.to_client(&defaults()).unwrap();
+        let mut again = ClientRegistration { client_id: "a".to_owned(), ..Default::default() };
+        client.proof.write(&mut again);
+        again.token_endpoint_auth_method = Some("private_key_jwt".to_owned());
+        assert_eq!(serde_json::to_value(&again).unwrap(), json(registration));
+
+        // Written before there were any, and read by a version that has more.
+        let old = ClientDocument::from_json(r#"{"registration":{"client_id":"a","scope":"b"}}"#).unwrap();
+        assert_eq!(old.to_client(&defaults()).unwrap().proof, crate::oauth::client::ProofMembers::default());
+        let newer = r#"{"registration":{"client_id":"a","jwks_url":"https://a.example"}}"#;
+        let refused = ClientDocument::from_json(newer).unwrap_err().to_string();
+        assert!(refused.contains("unknown field `jwks_url`"), "{refused}");
+        let newer =
+            r#"{"registration":{"client_id":"a","federated":[{"issuer":"a","subject":"b","audience":"c"}]}}"#;
+        assert!(ClientDocument::from_json(newer).is_err());
     }
 }

@@ -1,6 +1,8 @@
 //! How clients prove who they are (RFC 7591 §2, `token_endpoint_auth_method`), and the rules a profile adds.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
+
+use crate::jose::{JwsAlgorithm, SigningAlgorithm};
 
 /// How a client proves who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +69,25 @@ impl TokenEndpointAuthMethod {
         matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost | Self::ClientSecretJwt)
     }
 
+    /// What an assertion of this method may be signed with; nothing for a method without assertions.
+    pub const fn assertion_algorithms(self) -> &'static [JwsAlgorithm] {
+        match self {
+            Self::ClientSecretJwt => &[JwsAlgorithm::HS256, JwsAlgorithm::HS384, JwsAlgorithm::HS512],
+            Self::PrivateKeyJwt => &[
+                JwsAlgorithm::RS256,
+                JwsAlgorithm::RS384,
+                JwsAlgorithm::RS512,
+                JwsAlgorithm::PS256,
+                JwsAlgorithm::PS384,
+                JwsAlgorithm::PS512,
+                JwsAlgorithm::ES256,
+                JwsAlgorithm::ES384,
+                JwsAlgorithm::EdDSA,
+            ],
+            _ => &[],
+        }
+    }
+
     /// Whether the client presents a certificate.
     pub const fn uses_certificate(self) -> bool {
         matches!(self, Self::TlsClientAuth | Self::SelfSignedTlsClientAuth | Self::SpiffeX509)
@@ -97,6 +118,45 @@ pub enum Profile {
 
 impl Profile {
     const ALL: [Self; 4] = [Self::Strict, Self::Compat, Self::Smart, Self::Fapi2];
+
+    /// How long an assertion may live.
+    pub const fn longest_assertion(self) -> Duration {
+        match self {
+            Self::Strict | Self::Smart | Self::Fapi2 => Duration::from_secs(300),
+            Self::Compat => Duration::from_secs(3600),
+        }
+    }
+
+    /// How long its tokens may live, where the profile says so (SMART App Launch 2.2, Backend Services, "Access Token").
+    pub const fn longest_token(self) -> Option<Duration> {
+        match self {
+            Self::Smart => Some(Duration::from_secs(300)),
+            Self::Strict | Self::Compat | Self::Fapi2 => None,
+        }
+    }
+
+    /// Whether an assertion may be signed with this algorithm (FAPI 2.0 Security Profile §5.4.1).
+    pub const fn allows_assertion_algorithm(self, alg: JwsAlgorithm) -> bool {
+        match self {
+            Self::Fapi2 => matches!(alg, JwsAlgorithm::PS256 | JwsAlgorithm::ES256 | JwsAlgorithm::EdDSA),
+            Self::Strict | Self::Compat | Self::Smart => true,
+        }
+    }
+
+    /// Whether tokens may be signed with this algorithm (the same).
+    pub const fn allows_token_algorithm(self, alg: SigningAlgorithm) -> bool {
+        match self {
+            Self::Fapi2 => {
+                matches!(alg, SigningAlgorithm::PS256 | SigningAlgorithm::ES256 | SigningAlgorithm::EdDSA)
+            }
+            Self::Strict | Self::Compat | Self::Smart => true,
+        }
+    }
+
+    /// Whether every token is bound to a key or a certificate (FAPI 2.0 Security Profile §5.3.2.1).
+    pub const fn binds_tokens(self) -> bool {
+        matches!(self, Self::Fapi2)
+    }
 
     /// The name in a registration.
     pub const fn as_str(self) -> &'static str {

@@ -1,10 +1,13 @@
 //! Clients (RFC 6749 §2, RFC 7591 §2): what is registered about each, and the proof that a request comes from one.
 //!
+//! - [`keys`]: where clients publish their keys
 //! - [`method`]: the methods of authentication, and profiles
 //! - [`proof_members`]: what is registered of keys, certificates and other issuers' subjects
 //! - [`registration`]: a client as somebody wrote it down, and the checks
 //! - [`credentials`]: what a request presents, whichever transport carried it
 //! - [`secret`]: secrets, hashed and verified
+//! - [`assertion`]: private_key_jwt and client_secret_jwt
+//! - [`keys`]: where clients publish their keys
 //! - [`authenticate`]: presented credentials -> [`AuthenticatedClient`]
 //! - [`mtls`]: certificates of clients and the authorities behind them
 //! - [`directory`]: the clients that are known now
@@ -12,12 +15,15 @@
 //! - [`document`]: what the store keeps of a client
 //! - [`uses`]: when secrets were last used
 
+pub mod assertion;
 pub mod authenticate;
 pub mod credentials;
 pub mod directory;
 pub mod document;
+pub mod keys;
 pub mod method;
 pub mod mtls;
+mod profile_members;
 pub mod proof_members;
 pub mod registration;
 pub mod secret;
@@ -34,7 +40,7 @@ pub use directory::ClientDirectory;
 pub use method::{Profile, TokenEndpointAuthMethod};
 pub use proof_members::{CertificateSubject, ClientKeys, FederatedSubject, ProofMembers};
 pub use registration::ClientRegistration;
-pub use secret::{ClientSecret, SecretHash};
+pub use secret::{ClientSecret, SecretForm, SecretHash};
 
 use super::{grant::GrantType, issuer::Issuer, resource::Audience, scope::Scope};
 use crate::{clock::Timestamp, jose::SigningAlgorithm};

@@ -3,16 +3,20 @@
 //! That the sender holds the certificate's key was proven in the handshake, for the leaf alone: only it is ever compared
 //! with what is registered, and the rest of the chain serves to build a path (V-20).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 
-use super::{CertificateSubject, Client, spiffe::SpiffeId};
+use super::{
+    CertificateSubject, Client, ClientKeys, TokenEndpointAuthMethod,
+    keys::{KeyError, KeySource},
+    spiffe::SpiffeId,
+};
 use crate::{
-    certificates::{Authorities, Certificate, PublicKey, Untrusted},
+    certificates::{Authorities, Certificate, PublicKey, Untrusted, x5t_s256},
     clock::Timestamp,
     jose::{JwkSet, base64url, jwk::PublicParameters},
-    oauth::error::CertificateRefusal,
+    oauth::error::{CertificateRefusal, ClientRefusal, Error},
     peer::CertificateChain,
 };
 
@@ -49,7 +53,7 @@ impl CertificateTrust {
     }
 
     /// tls_client_auth: a path to an authority, and the one registered name (RFC 8705 §2.1).
-    pub(super) fn verify_issued(
+    fn verify_issued(
         &self,
         client: &Client,
         chain: &CertificateChain,
@@ -64,7 +68,7 @@ impl CertificateTrust {
     }
 
     /// spiffe_x509: a path to an authority of its own trust domain, and the identifier of the client.
-    pub(super) fn verify_svid(
+    fn verify_svid(
         &self,
         client: &Client,
         chain: &CertificateChain,
@@ -81,10 +85,83 @@ impl CertificateTrust {
     }
 }
 
+/// Verifies that the certificate of a connection is a client's.
+#[derive(Debug)]
+pub(super) struct CertificateVerifier {
+    trust: Arc<CertificateTrust>,
+    published: Option<Arc<dyn KeySource>>,
+}
+
+impl CertificateVerifier {
+    /// A verifier that trusts these authorities. Without `published` no client may have a `jwks_uri`.
+    pub(super) fn new(trust: Arc<CertificateTrust>, published: Option<Arc<dyn KeySource>>) -> Self {
+        Self { trust, published }
+    }
+
+    /// Verifies a certificate, against what is registered for the client's method. A stranger's costs a path too (V-22).
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`]; [`Error::Busy`] when the keys of the client could not be fetched for all the others that
+    /// are.
+    pub(super) async fn verify(
+        &self,
+        client: Option<&Client>,
+        chain: &CertificateChain,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        use TokenEndpointAuthMethod as Method;
+        let method = client.and_then(|client| client.token_endpoint_auth_method);
+        let verified = match (client, method) {
+            (Some(client), Some(Method::TlsClientAuth)) => self.trust.verify_issued(client, chain, now),
+            (Some(client), Some(Method::SpiffeX509)) => self.trust.verify_svid(client, chain, now),
+            (Some(client), Some(Method::SelfSignedTlsClientAuth)) => {
+                self.verify_self_signed(client, chain, now).await?
+            }
+            _ => {
+                let _ = self.trust.clients.as_ref().map(|clients| clients.load().verify(chain, now));
+                Err(CertificateRefusal::Client)
+            }
+        };
+        verified.map_err(|refusal| Error::InvalidClient(ClientRefusal::Certificate(refusal)))
+    }
+
+    async fn verify_self_signed(
+        &self,
+        client: &Client,
+        chain: &CertificateChain,
+        now: Timestamp,
+    ) -> Result<Result<(), CertificateRefusal>, Error> {
+        let uri = match &client.proof.keys {
+            Some(ClientKeys::Registered { keys, .. }) => return Ok(verify_registered(keys, chain, now)),
+            Some(ClientKeys::At(uri)) => uri,
+            None => return Ok(Err(CertificateRefusal::NotRegistered)),
+        };
+        let Some(source) = &self.published else { return Ok(Err(CertificateRefusal::KeysUnavailable)) };
+        // A certificate that is not in the set may be a new one. Its thumbprint stands for the `kid` that no set has, so that
+        // the source looks again, as seldom as it does for any unknown key.
+        let thumbprint = x5t_s256(&chain.leaf);
+        let mut verified = Err(CertificateRefusal::NotRegistered);
+        for kid in [None, Some(&*thumbprint)] {
+            verified = match source.keys(uri, kid).await {
+                Ok(keys) => verify_registered(&keys, chain, now),
+                Err(KeyError::Unavailable(reason)) => {
+                    tracing::warn!(client_id = client.client_id.as_str(), %reason, "the keys of a client cannot be had");
+                    Err(CertificateRefusal::KeysUnavailable)
+                }
+                Err(KeyError::Busy { retry_after }) => return Err(Error::Busy { retry_after }),
+            };
+            if verified != Err(CertificateRefusal::NotRegistered) {
+                break;
+            }
+        }
+        Ok(verified)
+    }
+}
+
 /// self_signed_tls_client_auth: a registered certificate, or any with a registered key where the key has no certificate
 /// (RFC 8705 §2.2). No authority is asked and no signature of the certificate counts; but the certificate itself must
 /// allow its use, now and for clients.
-pub(super) fn verify_registered(
+fn verify_registered(
     keys: &JwkSet,
     chain: &CertificateChain,
     now: Timestamp,

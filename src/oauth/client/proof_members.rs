@@ -11,7 +11,10 @@ use super::{
     registration::{ClientRegistration, Problems},
     spiffe::SpiffePattern,
 };
-use crate::{certificates::DistinguishedName, jose::JwkSet};
+use crate::{
+    certificates::DistinguishedName,
+    jose::{JwkSet, JwsAlgorithm},
+};
 
 /// The most subjects of trusted issuers that one client may have.
 const MAX_FEDERATED: usize = 64;
@@ -63,13 +66,27 @@ pub struct FederatedSubject {
     pub subject: String,
 }
 
+impl PartialEq for ClientKeys {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Registered { json: one, .. }, Self::Registered { json: other, .. }) => {
+                one.get() == other.get()
+            }
+            (Self::At(one), Self::At(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for ClientKeys {}
+
 /// The checked members.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct ProofMembers {
     /// `profile`
     pub profile: Profile,
     /// `token_endpoint_auth_signing_alg`: what assertions may be signed with; empty: what the profile allows.
-    pub assertion_algorithms: Vec<String>,
+    pub assertion_algorithms: Vec<JwsAlgorithm>,
     /// `jwks` or `jwks_uri`
     pub keys: Option<ClientKeys>,
     /// The one `tls_client_auth_*` member.
@@ -91,7 +108,8 @@ impl ProofMembers {
     /// Writes the members back into a registration.
     pub fn write(&self, registration: &mut ClientRegistration) {
         registration.profile = Some(self.profile.as_str().to_owned());
-        registration.token_endpoint_auth_signing_alg.clone_from(&self.assertion_algorithms);
+        registration.token_endpoint_auth_signing_alg =
+            self.assertion_algorithms.iter().map(|alg| alg.as_str().to_owned()).collect();
         match &self.keys {
             Some(ClientKeys::Registered { json, .. }) => registration.jwks = Some(json.clone()),
             Some(ClientKeys::At(uri)) => registration.jwks_uri = Some(uri.to_string()),
@@ -129,6 +147,11 @@ pub(super) fn check(
     use TokenEndpointAuthMethod as Method;
 
     let profile = registration.profile.as_deref().and_then(|text| problems.take("profile", text.parse()));
+    let assertion_algorithms = registration
+        .token_endpoint_auth_signing_alg
+        .iter()
+        .filter_map(|text| problems.take("token_endpoint_auth_signing_alg", text.parse()))
+        .collect();
     let keys = keys(registration, problems);
     let certificate_subject = certificate_subject(registration, problems);
     let spiffe_id = registration.spiffe_id.clone();
@@ -155,7 +178,7 @@ pub(super) fn check(
     }
     ProofMembers {
         profile: profile.unwrap_or_default(),
-        assertion_algorithms: registration.token_endpoint_auth_signing_alg.clone(),
+        assertion_algorithms,
         keys,
         certificate_subject,
         spiffe_id,

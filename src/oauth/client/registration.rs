@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    Client, ClientId, ClientSecret, FederatedSubject, IntrospectPermission, SecretHash,
-    TokenEndpointAuthMethod, proof_members,
+    Client, ClientId, ClientSecret, FederatedSubject, IntrospectPermission, SecretForm, SecretHash,
+    TokenEndpointAuthMethod,
+    profile_members::{self, Together},
+    proof_members,
 };
 use crate::{
     jose::SigningAlgorithm,
@@ -141,29 +143,35 @@ pub struct InvalidMember {
 }
 
 impl ClientRegistration {
-    /// Checks every member and builds the client. `hash` makes the stored form of a plain secret.
+    /// Checks every member and builds the client. `keep` makes of a plain secret what is kept of it, in the given form.
     ///
     /// # Errors
     /// Every problem found, not only the first. No problem text contains the secret.
     pub fn check(
         mut self,
         defaults: &RegistrationDefaults,
-        hash: impl FnOnce(&Secret<String>) -> Result<SecretHash, String>,
+        keep: impl FnOnce(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
     ) -> Result<Client, Vec<InvalidMember>> {
         let secret = self.secret.take();
-        self.build(defaults, true, |problems| {
+        self.build(defaults, false, |method, problems| {
             let hash = secret.and_then(|secret| match secret {
                 RegisteredSecret::Plain(secret) => {
-                    problems.take("client_secret", check_plain(&secret).and_then(|()| hash(&secret)))
+                    let kept = check_plain(&secret).and_then(|()| keep(&secret, SecretForm::of(method)));
+                    problems.take("client_secret", kept)
                 }
-                RegisteredSecret::Hash(text) => problems.take("client_secret_hash", SecretHash::parse(&text)),
+                RegisteredSecret::Hash(text) => {
+                    let hash = problems.take("client_secret_hash", SecretHash::parse(&text))?;
+                    problems.take("client_secret_hash", profile_members::check_form(method, &hash))?;
+                    Some(hash)
+                }
             });
             hash.map(ClientSecret::of).into_iter().collect()
         })
     }
 
     /// The same for a client whose secrets are kept beside its registration. One that has no secret left is sound: it
-    /// cannot authenticate, but somebody can give it another.
+    /// cannot authenticate, but somebody can give it another. A secret which the method has no use for is sound too, so that
+    /// the method can be changed: nobody can authenticate with it.
     ///
     /// # Errors
     /// Every problem found.
@@ -172,17 +180,18 @@ impl ClientRegistration {
         defaults: &RegistrationDefaults,
         secrets: Vec<ClientSecret>,
     ) -> Result<Client, Vec<InvalidMember>> {
-        self.build(defaults, false, |problems| {
+        self.build(defaults, true, |_, problems| {
             problems.take("client_secret", check_several(&secrets));
             secrets
         })
     }
 
+    /// `beside`: the secrets are kept beside the registration.
     fn build(
         self,
         defaults: &RegistrationDefaults,
-        needs_secret: bool,
-        secrets: impl FnOnce(&mut Problems) -> Vec<ClientSecret>,
+        beside: bool,
+        secrets: impl FnOnce(Option<TokenEndpointAuthMethod>, &mut Problems) -> Vec<ClientSecret>,
     ) -> Result<Client, Vec<InvalidMember>> {
         let mut problems = Problems::default();
 
@@ -190,7 +199,7 @@ impl ClientRegistration {
         let token_endpoint_auth_method = self.token_endpoint_auth_method.as_deref().and_then(|text| {
             problems.take("token_endpoint_auth_method", text.parse::<TokenEndpointAuthMethod>())
         });
-        let secrets = secrets(&mut problems);
+        let mut secrets = secrets(token_endpoint_auth_method, &mut problems);
         let grant_types = self.grant_types.as_ref().map_or_else(
             || vec![GrantType::ClientCredentials],
             |names| {
@@ -213,8 +222,6 @@ impl ClientRegistration {
             .as_deref()
             .and_then(|text| problems.take("access_token_signing_alg", text.parse::<SigningAlgorithm>()))
             .unwrap_or(defaults.signing_alg);
-        let lifetime = self.access_token_lifetime.unwrap_or(defaults.lifetime);
-        problems.take("access_token_lifetime", check_lifetime(lifetime, defaults.max_lifetime));
         let introspect = self
             .introspect
             .as_deref()
@@ -222,8 +229,29 @@ impl ClientRegistration {
             .unwrap_or_default();
         problems.take("claims", check_claims(&self.claims));
         let proof = proof_members::check(&self, token_endpoint_auth_method, &mut problems);
-        let needs_secret = needs_secret && self.federated.is_empty();
-        problems.take("client_secret", check_method(token_endpoint_auth_method, needs_secret, secrets.len()));
+        let max_lifetime = proof
+            .profile
+            .longest_token()
+            .map_or(defaults.max_lifetime, |longest| longest.min(defaults.max_lifetime));
+        let lifetime = self.access_token_lifetime.unwrap_or(defaults.lifetime.min(max_lifetime));
+        problems.take("access_token_lifetime", check_lifetime(lifetime, max_lifetime));
+        let together = Together {
+            method: token_endpoint_auth_method,
+            proof: &proof,
+            secrets: &secrets,
+            grant_types: &grant_types,
+            has_scope: scope.is_some(),
+            token_algorithm: signing_alg,
+        };
+        together.check(&mut problems);
+        if beside {
+            let unused = token_endpoint_auth_method.is_some_and(|method| !method.uses_secret());
+            secrets.retain(|_| !unused);
+        } else {
+            let needs_secret = self.federated.is_empty();
+            let checked = check_method(token_endpoint_auth_method, needs_secret, secrets.len());
+            problems.take("client_secret", checked);
+        }
 
         match client_id {
             Some(client_id) if problems.0.is_empty() => Ok(Client {
@@ -331,8 +359,8 @@ mod object {
 }
 
 /// Collects problems while the checks go on.
-#[derive(Default)]
-pub(super) struct Problems(Vec<InvalidMember>);
+#[derive(Debug, Default)]
+pub(super) struct Problems(pub(super) Vec<InvalidMember>);
 
 impl Problems {
     pub(super) fn report(&mut self, member: &'static str, problem: impl Into<String>) {
@@ -355,7 +383,7 @@ fn check_plain(secret: &Secret<String>) -> Result<(), String> {
 
 fn known_grant_type(name: &str) -> Result<GrantType, String> {
     GrantType::parse(name)
-        .ok_or_else(|| format!("{name:?} is not a grant this server offers; use \"client_credentials\""))
+        .ok_or_else(|| format!("{name:?} is not a grant this server offers; use \"client_credentials\" or, for tokens of trusted issuers, \"urn:ietf:params:oauth:grant-type:jwt-bearer\""))
 }
 
 fn check_lifetime(lifetime: Duration, max: Duration) -> Result<(), String> {

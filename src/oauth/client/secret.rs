@@ -15,12 +15,18 @@ use base64::engine::{Engine, general_purpose::STANDARD_NO_PAD};
 use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
 
+use self::sealed::Sealer;
+use super::TokenEndpointAuthMethod;
 use crate::{
     clock::Timestamp,
     jose::{base64url, base64url_decode},
     random::{self, Random, RandomError},
     secret::Secret,
 };
+
+mod sealed;
+
+pub use sealed::SealedSecret;
 
 /// What a generated secret starts with; 43 base64url characters follow.
 pub const GENERATED_PREFIX: &str = "mint_";
@@ -31,16 +37,41 @@ const REMEMBERED: usize = 16 * 1024;
 /// What the text form of a keyed hash starts with.
 const KEYED_TEXT: &str = "$hmac-sha256$";
 
+/// What the text form of a sealed secret starts with.
+const SEALED_TEXT: &str = "$sealed$";
+
 /// How long a caller waits for its turn at Argon2id before it is told to come back.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// The hash of one secret. Its `Debug` shows the kind alone.
+/// What is kept of one secret. Its `Debug` shows the kind alone.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretHash {
     /// A keyed hash of a generated secret, under the key of the [`SecretVerifier`] that made it.
     Keyed([u8; 32]),
     /// Argon2id (RFC 9106) of a secret somebody chose.
     Argon2id(Argon2idHash),
+    /// The secret itself, sealed: client_secret_jwt cannot be verified with less. It is never compared with a secret that
+    /// is sent.
+    Sealed(SealedSecret),
+}
+
+/// In which form a secret is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretForm {
+    /// As a hash, for what is sent with a request.
+    Hashed,
+    /// So that it can be read again, for client_secret_jwt.
+    Sealed,
+}
+
+impl SecretForm {
+    /// The form that a method of authentication needs.
+    pub fn of(method: Option<TokenEndpointAuthMethod>) -> Self {
+        match method {
+            Some(TokenEndpointAuthMethod::ClientSecretJwt) => Self::Sealed,
+            _ => Self::Hashed,
+        }
+    }
 }
 
 /// A secret of a client: its hash, and when it is accepted.
@@ -81,6 +112,7 @@ impl fmt::Debug for SecretHash {
         f.write_str(match self {
             Self::Keyed(_) => "Keyed(***)",
             Self::Argon2id(_) => "Argon2id(***)",
+            Self::Sealed(_) => "Sealed(***)",
         })
     }
 }
@@ -92,7 +124,8 @@ impl fmt::Debug for Argon2idHash {
 }
 
 impl SecretHash {
-    /// Reads a hash in PHC form, `$argon2id$v=19$m=...,t=...,p=...$salt$hash`, or a keyed one, `$hmac-sha256$hash`.
+    /// Reads a hash in PHC form, `$argon2id$v=19$m=...,t=...,p=...$salt$hash`, a keyed one, `$hmac-sha256$hash`, or a
+    /// sealed secret, `$sealed$bytes`.
     ///
     /// # Errors
     /// A sentence that says what is wrong; it holds nothing of the hash.
@@ -102,6 +135,12 @@ impl SecretHash {
             return keyed
                 .map(Self::Keyed)
                 .ok_or_else(|| format!("a keyed hash is {KEYED_TEXT} and 43 base64url characters"));
+        }
+        if let Some(sealed) = text.strip_prefix(SEALED_TEXT) {
+            let sealed = base64url_decode(sealed).and_then(SealedSecret::from_bytes);
+            return sealed
+                .map(Self::Sealed)
+                .ok_or_else(|| format!("a sealed secret is {SEALED_TEXT} and base64url characters"));
         }
         let expected = "a hash has the form $argon2id$v=19$m=19456,t=2,p=1$SALT$HASH with 32 bytes of hash";
         let phc = PasswordHash::new(text).map_err(|_| expected.to_owned())?;
@@ -136,6 +175,23 @@ impl SecretHash {
                 STANDARD_NO_PAD.encode(salt),
                 STANDARD_NO_PAD.encode(output),
             ),
+            Self::Sealed(sealed) => format!("{SEALED_TEXT}{}", base64url(sealed.as_bytes())),
+        }
+    }
+
+    /// What stands for a secret of this length where none is needed: nobody can authenticate with it.
+    pub fn stand_in(secret: &Secret<String>, form: SecretForm) -> Self {
+        match form {
+            SecretForm::Hashed => Self::Keyed([0; 32]),
+            SecretForm::Sealed => Self::Sealed(SealedSecret::stand_in(secret.expose().len())),
+        }
+    }
+
+    /// The form it has.
+    pub fn form(&self) -> SecretForm {
+        match self {
+            Self::Keyed(_) | Self::Argon2id(_) => SecretForm::Hashed,
+            Self::Sealed(_) => SecretForm::Sealed,
         }
     }
 }
@@ -170,6 +226,8 @@ pub struct SecretVerifier {
     /// Keyed hashes of what was verified. A hash covers the stored form too, so that a client whose secret changes is
     /// forgotten without further ado.
     remembered: Cache<[u8; 32], ()>,
+    /// Seals what must be read again.
+    sealer: Sealer,
     /// Turns at Argon2id.
     turns: Arc<Semaphore>,
     /// Stands in for the hash of a client that does not exist.
@@ -204,8 +262,12 @@ impl SecretVerifier {
     /// # Errors
     /// [`RandomError`].
     pub fn with_key(key: &Secret<[u8; 32]>, random: &dyn Random, cores: usize) -> Result<Self, RandomError> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose());
+        let derived = |purpose| derive(&key, purpose);
+        let sealer = Sealer::new(&derived("sealed secrets"), &derived("nonces of sealed secrets"));
         Ok(Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, key.expose()),
+            sealer: sealer.map_err(|_| RandomError)?,
+            key,
             remembered: Cache::new(REMEMBERED),
             turns: Arc::new(Semaphore::new((cores / 2).max(1))),
             decoy: Argon2idHash {
@@ -213,6 +275,37 @@ impl SecretVerifier {
                 salt: Box::new(random::bytes::<16>(random)?),
                 output: [0; 32],
             },
+        })
+    }
+
+    /// Makes of a secret what is kept of it.
+    ///
+    /// # Errors
+    /// As [`SecretVerifier::hash`].
+    pub fn keep(
+        &self,
+        secret: &Secret<String>,
+        form: SecretForm,
+        random: &dyn Random,
+    ) -> Result<SecretHash, String> {
+        match form {
+            SecretForm::Hashed => self.hash(secret, random),
+            SecretForm::Sealed => {
+                self.sealer.seal(secret).map(SecretHash::Sealed).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// The secret that was sealed; `None` when another server sealed it, with another store.
+    pub(super) fn open(&self, sealed: &SealedSecret) -> Option<Secret<Vec<u8>>> {
+        self.sealer.open(sealed)
+    }
+
+    /// Whether what is kept is this secret, sealed.
+    pub fn is_sealed(&self, kept: &SecretHash, presented: &Secret<String>) -> bool {
+        let SecretHash::Sealed(sealed) = kept else { return false };
+        self.open(sealed).is_some_and(|secret| {
+            verify_slices_are_equal(secret.expose(), presented.expose().as_bytes()).is_ok()
         })
     }
 
@@ -255,7 +348,7 @@ impl SecretVerifier {
         }
         let chosen = hashes.iter().enumerate().find_map(|(place, hash)| match hash {
             SecretHash::Argon2id(hash) => Some((place, hash)),
-            SecretHash::Keyed(_) => None,
+            SecretHash::Keyed(_) | SecretHash::Sealed(_) => None,
         });
         let (place, hash) = chosen.unwrap_or((0, &self.decoy));
         let memory = self.memory(hash, presented);
@@ -268,7 +361,7 @@ impl SecretVerifier {
 
     /// A key for another purpose, which all replicas derive alike.
     pub fn derive_key(&self, purpose: &str) -> [u8; 32] {
-        self.keyed(b"derived", &[purpose.as_bytes()], &Secret::from(""))
+        derive(&self.key, purpose)
     }
 
     /// Waits for a turn at Argon2id and takes it.
@@ -290,15 +383,24 @@ impl SecretVerifier {
 
     /// HMAC over the purpose, the context and the secret, each preceded by its length.
     fn keyed(&self, purpose: &[u8], context: &[&[u8]], secret: &Secret<String>) -> [u8; 32] {
-        let mut mac = hmac::Context::with_key(&self.key);
-        for part in [purpose].iter().chain(context).chain([&secret.expose().as_bytes()]) {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
-        }
-        let mut output = [0; 32];
-        output.copy_from_slice(mac.sign().as_ref());
-        output
+        mac(&self.key, [purpose].iter().chain(context).chain([&secret.expose().as_bytes()]))
     }
+}
+
+fn derive(key: &hmac::Key, purpose: &str) -> [u8; 32] {
+    mac(key, [b"derived", purpose.as_bytes(), b""].iter())
+}
+
+/// HMAC over several parts.
+fn mac<'a>(key: &hmac::Key, parts: impl Iterator<Item = &'a &'a [u8]>) -> [u8; 32] {
+    let mut mac = hmac::Context::with_key(key);
+    for part in parts {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    let mut output = [0; 32];
+    output.copy_from_slice(mac.sign().as_ref());
+    output
 }
 
 /// Whether a text has the form of a secret this project generates. Anybody can see the form, so acting on it tells

@@ -115,6 +115,10 @@ async fn every_problem_is_listed() {
         access_token_signing_alg: "none".to_owned(),
         access_token_lifetime: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
         introspect: "all".to_owned(),
+        profile: "loose".to_owned(),
+        jwks_json: br#"{"keys":[]}"#.to_vec(),
+        tls_client_auth_san_ip: "billing.example".to_owned(),
+        tls_client_auth_san_dns: "billing.example".to_owned(),
         claims_json: br#"{"sub":"admin"}"#.to_vec(),
         ..Default::default()
     };
@@ -126,13 +130,15 @@ async fn every_problem_is_listed() {
     let mut members = violations(&admin.create_client(request).await.unwrap_err());
     members.sort();
     let mut expected = [
-        "token_endpoint_auth_method",
         "grant_types",
         "scope",
         "audiences",
         "access_token_signing_alg",
         "access_token_lifetime",
         "introspect",
+        "profile",
+        "jwks",
+        "tls_client_auth_san_ip",
         "claims",
         "client_secret",
     ];

@@ -1,5 +1,7 @@
 //! `mintage client` as the real program: straight on the store, and through a running server.
 
+mod proof_members;
+
 use std::{
     io::Write,
     path::Path,

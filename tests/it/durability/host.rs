@@ -2,18 +2,20 @@
 
 use std::{
     fs::{self, File},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use mintage::grpc::pb::admin::{self as pb, client_service_client::ClientServiceClient};
+use mintage::grpc::pb::admin as pb;
 use reqwest::header::HeaderMap;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
-use tonic::{Request, Status, transport::Channel};
+use tonic::Status;
+
+use crate::support::patience::{PATIENCE, free_address, patiently};
 
 pub(super) const ISSUER: &str = "https://id.example";
 
@@ -153,13 +155,13 @@ impl Host {
             .stderr(File::create(&stderr).unwrap())
             .spawn()
             .unwrap();
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
+        let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
         let mut server = Server { child, address, ops, http, stderr, stdout };
         let begun = Instant::now();
         while server.get("/readyz").await.is_none_or(|answer| answer.status != 200) {
             let ended = server.child.try_wait().unwrap();
             assert!(
-                ended.is_none() && begun.elapsed() < Duration::from_secs(30),
+                ended.is_none() && begun.elapsed() < PATIENCE,
                 "not ready ({ended:?}): {}",
                 server.stderr()
             );
@@ -233,9 +235,9 @@ impl Server {
         self.post(client, "/token", "grant_type=client_credentials").await
     }
 
-    /// A token for a client, which must get one.
+    /// A token for a client, which must get one, however long the store takes.
     pub(super) async fn token(&self, client: (&str, &str)) -> String {
-        self.issue(client).await.expect("an answer").token()
+        patiently!(self.issue(client).await, Answer::is_put_off).expect("an answer").token()
     }
 
     pub(super) async fn operator_token(&self) -> String {
@@ -246,9 +248,22 @@ impl Server {
         self.post(("operator", SECRET), "/revoke", &format!("token={token}")).await
     }
 
+    /// Revokes a token, however long the disk takes.
+    pub(super) async fn revoked(&self, token: &str) {
+        self.revoked_by(("operator", SECRET), token).await;
+    }
+
+    pub(super) async fn revoked_by(&self, client: (&str, &str), token: &str) {
+        let form = format!("token={token}");
+        let answer = patiently!(self.post(client, "/revoke", &form).await, Answer::is_put_off);
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+
     pub(super) async fn is_active(&self, token: &str) -> bool {
         let form = format!("token={token}");
-        let answer = self.post(("resource-server", SECRET), "/introspect", &form).await.expect("an answer");
+        let ask = async || self.post(("resource-server", SECRET), "/introspect", &form).await;
+        let answer = patiently!(ask().await, Answer::is_put_off).expect("an answer");
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.json()["active"].as_bool().unwrap()
     }
@@ -265,8 +280,7 @@ impl Server {
 
     /// The admin service, for who has this token.
     pub(super) async fn admin(&self, token: &str) -> Admin {
-        let channel = Channel::from_shared(format!("http://{}", self.ops)).unwrap().connect().await.unwrap();
-        Admin { client: ClientServiceClient::new(channel), authorization: format!("Bearer {token}") }
+        Admin(crate::support::admin::Admin::at(self.ops, token).await)
     }
 }
 
@@ -277,25 +291,29 @@ impl Drop for Server {
     }
 }
 
-pub(super) struct Admin {
-    client: ClientServiceClient<Channel>,
-    authorization: String,
-}
+pub(super) struct Admin(crate::support::admin::Admin);
 
 impl Admin {
     /// Registers a client that may have scope `read`.
     pub(super) async fn create(&mut self, client_id: &str) -> Result<Registered, Status> {
-        let client = pb::Client {
-            client_id: client_id.to_owned(),
-            scope: "read".to_owned(),
-            access_token_signing_alg: "EdDSA".to_owned(),
-            ..pb::Client::default()
-        };
-        let mut request =
-            Request::new(pb::CreateClientRequest { client: Some(client), ..Default::default() });
-        request.metadata_mut().insert("authorization", self.authorization.parse().unwrap());
-        let response = self.client.create_client(request).await?.into_inner();
+        let request = pb::CreateClientRequest { client: Some(client(client_id)), ..Default::default() };
+        let response = self.0.create_client(request).await?;
         Ok(Registered { client_id: client_id.to_owned(), secret: response.client_secret })
+    }
+
+    /// The same, however long the disk takes.
+    pub(super) async fn created(&mut self, client_id: &str) -> Registered {
+        let (client, secret) = self.0.create(client(client_id)).await;
+        Registered { client_id: client.client_id, secret }
+    }
+}
+
+fn client(client_id: &str) -> pb::Client {
+    pb::Client {
+        client_id: client_id.to_owned(),
+        scope: "read".to_owned(),
+        access_token_signing_alg: "EdDSA".to_owned(),
+        ..pb::Client::default()
     }
 }
 
@@ -308,6 +326,11 @@ impl Registered {
 impl Answer {
     pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+
+    /// 503: the disk, or the machine, is busy.
+    pub(super) fn is_put_off(answer: &Option<Self>) -> bool {
+        answer.as_ref().is_some_and(|answer| answer.status == 503)
     }
 
     fn token(&self) -> String {
@@ -325,8 +348,4 @@ async fn read(response: reqwest::Response) -> Option<Answer> {
 pub(super) fn integrity(path: &Path) -> String {
     let database = rusqlite::Connection::open(path).unwrap();
     database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap()
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

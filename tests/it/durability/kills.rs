@@ -14,7 +14,8 @@ use mintage::random::{self, SystemRandom};
 
 use tonic::Code;
 
-use super::host::{Host, Registered, SECRET, Server, integrity};
+use super::host::{Answer, Host, Registered, SECRET, Server, integrity};
+use crate::support::patience::{PATIENCE, patiently};
 
 /// What the server said it had done.
 #[derive(Debug, Default)]
@@ -107,11 +108,7 @@ impl Run {
             if revoked > 0 && clients > 0 {
                 return;
             }
-            assert!(
-                begun.elapsed() < Duration::from_secs(30),
-                "nothing is written: {}",
-                self.server.stderr()
-            );
+            assert!(begun.elapsed() < PATIENCE, "nothing is written: {}", self.server.stderr());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -164,8 +161,8 @@ async fn lost_writes(server: &Server, acknowledged: &Acknowledged) -> usize {
         lost += usize::from(server.is_active(token).await);
     }
     for client in &acknowledged.clients {
-        lost +=
-            usize::from(server.issue(client.credentials()).await.is_none_or(|answer| answer.status != 200));
+        let answer = patiently!(server.issue(client.credentials()).await, Answer::is_put_off);
+        lost += usize::from(answer.is_none_or(|answer| answer.status != 200));
     }
     lost
 }

@@ -1,14 +1,16 @@
 //! What one replica was told, all act on (F-13, V-25, V-29), with and without NOTIFY.
 
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{
+    atomic::{AtomicUsize, Ordering},
+    mpsc::{RecvTimeoutError, channel},
+};
 
 use mintage::grpc::pb::admin as pb;
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::support::{admin::is_put_off, patience::patiently};
 
-/// Within this everybody knows.
-const BOUND: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 100;
 const AT_ONCE: usize = 5;
 
@@ -24,13 +26,13 @@ async fn revocations(cluster: &Cluster, service: &Known) -> Times {
         running.spawn(async move {
             let (issuer, revoker) = (&replicas[round % 3], &replicas[0]);
             let (token, sibling) = (issuer.token(&service).await, issuer.token(&service).await);
-            assert_eq!(revoker.revoke(&service, &token).await.status, 200);
+            revoker.revoked(&service, &token).await;
             let acknowledged = Instant::now();
             // The one that was told knows at once.
             assert_eq!(revoker.introspect(&token).await.active(), Some(false));
             for replica in &replicas {
                 while replica.introspect(&token).await.active() != Some(false) {
-                    assert!(acknowledged.elapsed() < BOUND, "{round}: the revocation is not known");
+                    assert!(acknowledged.elapsed() < PATIENCE, "{round}: the revocation is not known");
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             }
@@ -53,22 +55,20 @@ async fn disabled(cluster: &Cluster) -> Times {
     for round in 0..6 {
         let token = cluster.replicas[0].token(&service).await;
         for replica in &cluster.replicas {
-            assert_eq!(replica.issue(&service).await.status, 200);
+            replica.token(&service).await;
             assert_eq!(replica.introspect(&token).await.active(), Some(true));
         }
         set_enabled(&cluster.replicas[round % 3], false).await;
         let acknowledged = Instant::now();
         for replica in &cluster.replicas {
-            eventually("the client is refused", BOUND, async || replica.issue(&service).await.status == 401)
-                .await;
+            eventually("the client is refused", async || replica.issue(&service).await.status == 401).await;
             // V-25: its tokens with it.
             assert_eq!(replica.introspect(&token).await.active(), Some(false));
         }
         times.push(acknowledged.elapsed());
         set_enabled(&cluster.replicas[(round + 1) % 3], true).await;
         for replica in &cluster.replicas {
-            eventually("the client is back", BOUND, async || replica.issue(&service).await.status == 200)
-                .await;
+            eventually("the client is back", async || replica.issue(&service).await.status == 200).await;
         }
     }
     Times::of(times)
@@ -79,7 +79,8 @@ async fn set_enabled(replica: &Replica, enabled: bool) {
         pb::Client { client_id: "sometimes".to_owned(), enabled: Some(enabled), ..Default::default() };
     let update_mask = Some(prost_types::FieldMask { paths: vec!["enabled".to_owned()] });
     let request = pb::UpdateClientRequest { client: Some(client), update_mask, ..Default::default() };
-    replica.admin().await.update_client(request).await.unwrap();
+    let mut admin = replica.admin().await;
+    patiently!(admin.update_client(request.clone()).await, is_put_off).unwrap();
 }
 
 /// V-25: a secret that is retired is refused everywhere, and the other one is not.
@@ -88,11 +89,11 @@ async fn retired(cluster: &Cluster) -> Duration {
     let mut admin = cluster.replicas[1].admin().await;
     let client_id = || service.client_id.clone();
     let added = pb::AddClientSecretRequest { client_id: client_id(), ..Default::default() };
-    let added = admin.add_client_secret(added).await.unwrap();
+    let added = patiently!(admin.add_client_secret(added.clone()).await, is_put_off).unwrap();
     let other = Known { client_id: client_id(), secret: added.client_secret };
     for replica in &cluster.replicas {
         for known in [&service, &other] {
-            eventually("both work", BOUND, async || replica.issue(known).await.status == 200).await;
+            eventually("both work", async || replica.issue(known).await.status == 200).await;
         }
     }
     let list = pb::ListClientSecretsRequest { client_id: client_id() };
@@ -104,12 +105,11 @@ async fn retired(cluster: &Cluster) -> Duration {
         secret_id: first.secret_id.clone(),
         ..Default::default()
     };
-    admin.retire_client_secret(retire).await.unwrap();
+    patiently!(admin.retire_client_secret(retire.clone()).await, is_put_off).unwrap();
     let acknowledged = Instant::now();
     for replica in &cluster.replicas {
-        eventually("the old secret is refused", BOUND, async || replica.issue(&service).await.status == 401)
-            .await;
-        assert_eq!(replica.issue(&other).await.status, 200);
+        eventually("the old secret is refused", async || replica.issue(&service).await.status == 401).await;
+        replica.token(&other).await;
     }
     acknowledged.elapsed()
 }
@@ -137,7 +137,6 @@ async fn is_visible_everywhere(how: &str, settings: &str) {
     let disabled = disabled(&cluster).await;
     println!("{how}: a disabled client is refused by all after: {disabled}");
     println!("{how}: a retired secret is refused by all after {:.1?}", retired(&cluster).await);
-    assert!(revoked.max() < BOUND && disabled.max() < BOUND);
     of_another(&cluster, &service).await;
 }
 
@@ -161,18 +160,24 @@ async fn with_listen_cut_everybody_knows_soon() {
     let service = cluster.replicas[0].create("service").await;
     let database = cluster.database.clone();
     let (stop, stopped) = channel::<()>();
+    let cut = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&cut);
     let cutter = std::thread::spawn(move || {
-        let mut cut = 0;
         let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                    WHERE datname = current_database() AND query LIKE 'LISTEN%'";
         while stopped.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout) {
-            cut += Postgres::shared().sql(&database, sql).parse::<usize>().unwrap();
+            let ended = Postgres::shared().sql(&database, sql).parse().unwrap();
+            count.fetch_add(ended, Ordering::Relaxed);
         }
-        cut
     });
-    let revoked = revocations(&cluster, &service).await;
+    let begun = Instant::now();
+    // As long as it takes to cut all of them once.
+    while cut.load(Ordering::Relaxed) < 3 {
+        assert!(begun.elapsed() < PATIENCE, "nobody listens");
+        let revoked = revocations(&cluster, &service).await;
+        println!("with LISTEN cut a revocation is known by all after: {revoked}");
+    }
     drop(stop);
-    let cut = cutter.join().unwrap();
-    println!("LISTEN cut {cut} times: a revocation is known by all after: {revoked}");
-    assert!(cut >= 3 && revoked.max() < BOUND);
+    cutter.join().unwrap();
+    println!("LISTEN cut {} times", cut.load(Ordering::Relaxed));
 }

@@ -28,7 +28,7 @@ async fn replicas_that_start_at_once_agree_on_the_keys() {
             .sql(&database, "SELECT alg, count(*) FROM signing_keys GROUP BY alg ORDER BY alg");
         println!("{}", keys.replace('\n', " "));
         assert!(keys.lines().count() >= 4 && keys.lines().all(|line| line.ends_with("|1")), "{keys}");
-        eventually("all publish the same keys", HEALED, async || {
+        eventually("all publish the same keys", async || {
             let first = jwks(&replicas[0]).await;
             first.len() == keys.lines().count()
                 && jwks(&replicas[1]).await == first
@@ -46,8 +46,8 @@ async fn replicas_that_start_at_once_agree_on_the_keys() {
     }
 }
 
-/// A key is published 15 s before it signs, which is a quarter of the period.
-const ROTATION: &str = "[keys]\nrotation_period = \"1m\"\njwks_max_age = \"1s\"";
+/// A key is published 30 s before it signs, which is a quarter of the period.
+const ROTATION: &str = "[keys]\nrotation_period = \"2m\"\njwks_max_age = \"1s\"";
 
 // F-12, I4, I5
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,10 +73,7 @@ async fn rotations_at_once_and_a_crash_before_the_activation_give_one_new_key() 
     let kids = "SELECT kid FROM signing_keys WHERE alg = 'ES256' ORDER BY generation";
     let kids = Postgres::shared().sql(&database, kids);
     let [old, new] = kids.lines().collect::<Vec<_>>()[..] else { panic!("not two keys: {kids}") };
-    eventually("the new key is published", HEALED, async || {
-        jwks(&replicas[1]).await.len() == before.len() + 1
-    })
-    .await;
+    eventually("the new key is published", async || jwks(&replicas[1]).await.len() == before.len() + 1).await;
 
     // Nothing has to be done at the moment of activation, so nothing is lost with who would have done it.
     replicas[2].process.signal("KILL");
@@ -86,7 +83,7 @@ async fn rotations_at_once_and_a_crash_before_the_activation_give_one_new_key() 
 
     let (begun, mut seen) = (Instant::now(), [[0; 2]; 3]);
     while seen.iter().any(|[_, by_new]| *by_new < 3) {
-        assert!(begun.elapsed() < Duration::from_secs(30), "the new key does not sign: {seen:?}");
+        assert!(begun.elapsed() < PATIENCE, "the new key does not sign: {seen:?}");
         // A verifier that obeys Cache-Control uses what it fetched up to a second ago.
         let published = jwks(&replicas[0]).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -101,7 +98,7 @@ async fn rotations_at_once_and_a_crash_before_the_activation_give_one_new_key() 
         }
     }
     println!("the new key signs after {:.1?}; tokens by the old and the new: {seen:?}", begun.elapsed());
-    assert!(seen.iter().all(|[by_old, _]| *by_old > 3));
+    assert!(seen.iter().all(|[by_old, _]| *by_old > 0));
     // The old one still verifies.
     assert!(jwks(&replicas[2]).await.iter().any(|kid| kid == old));
 }

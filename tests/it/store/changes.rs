@@ -157,9 +157,9 @@ async fn a_hint_comes_with_a_change_of_somebody_else() {
     let database = Database::postgres();
     let (one, two) = (database.open().await, database.open().await);
     // Every connection that begins to listen rings once.
-    timeout(Duration::from_secs(5), two.hint()).await.unwrap();
+    timeout(PATIENCE, two.hint()).await.unwrap();
     ClientStore::create(&*one, &client("a"), None).await.unwrap();
-    timeout(Duration::from_secs(5), two.hint()).await.unwrap();
+    timeout(PATIENCE, two.hint()).await.unwrap();
     assert!(timeout(Duration::from_millis(200), two.hint()).await.is_err());
 
     // Without it the store works all the same.
@@ -167,7 +167,7 @@ async fn a_hint_comes_with_a_change_of_somebody_else() {
     let silent = Store::open(&database.location(), silent).await.unwrap();
     ClientStore::create(&*silent, &client("b"), None).await.unwrap();
     assert!(timeout(Duration::from_millis(200), two.hint()).await.is_err());
-    timeout(Duration::from_secs(1), silent.hint()).await.unwrap();
+    timeout(PATIENCE, silent.hint()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -196,7 +196,7 @@ async fn a_thousand_writers_at_once_leave_no_gap() {
         let mut seen = Vec::new();
         let start = Instant::now();
         while seen.len() < 1000 {
-            assert!(start.elapsed() < Duration::from_secs(60), "{} seen", seen.len());
+            assert!(start.elapsed() < PATIENCE, "{} seen", seen.len());
             let after = seen.len() as u64;
             let (changes, reached) = changes_after(&*two, &incarnation, after).await;
             seen.extend(changes.iter().map(|(sequence, _)| *sequence));
@@ -208,9 +208,11 @@ async fn a_thousand_writers_at_once_leave_no_gap() {
         for writer in writers {
             taken.extend(writer.await.unwrap());
         }
+        // Nobody got what another has; who was told to come again may not know what he got.
+        let told = taken.len();
         taken.sort_unstable();
         taken.dedup();
-        assert!(taken.len() > 900, "{}", taken.len());
+        assert!(taken.len() == told && told > 0, "{told} told, {} apart", taken.len());
     })
     .await;
 }

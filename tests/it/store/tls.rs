@@ -25,7 +25,7 @@ async fn the_certificate_must_be_right() {
         store.stores().clients.create(&record, None).await.unwrap();
         assert_eq!(ClientStore::get(&*store, &record.client_id).await, Ok(Some(record)));
         // Also whoever listens.
-        tokio::time::timeout(Duration::from_secs(5), store.hint()).await.unwrap();
+        tokio::time::timeout(PATIENCE, store.hint()).await.unwrap();
         let encrypted = "SELECT COUNT(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                          WHERE ssl AND application_name = 'mintage'";
         assert!(postgres.sql(&name, encrypted).parse::<u32>().unwrap() >= 2);

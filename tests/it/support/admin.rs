@@ -7,9 +7,9 @@ use mintage::grpc::pb::{
     token as token_pb,
     token::token_service_client::TokenServiceClient,
 };
-use tonic::{Request, Status, transport::Channel};
+use tonic::{Code, Request, Status, transport::Channel};
 
-use super::{TestServer, auth::basic, http::Reply, server};
+use super::{TestServer, auth::basic, http::Reply, patience::patiently, server};
 
 pub const ISSUER: &str = server::ISSUER;
 
@@ -57,6 +57,9 @@ introspect = "any"
 
 /// The secret of every client in [`CLIENTS`].
 pub const SECRET: &str = "mint_0000000000000000000000000000000000000000000";
+
+/// A key set with one public key: that of RFC 7517 App. A.1, with another use.
+pub const JWKS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"sig","kid":"1"}]}"#;
 
 /// A server with [`CLIENTS`], at which clients may register themselves.
 pub struct AdminServer(TestServer);
@@ -179,10 +182,33 @@ impl Admin {
 
     /// A client with these members, which must be registered; its secret.
     pub async fn create(&mut self, client: pb::Client) -> (pb::Client, String) {
+        let client_id = client.client_id.clone();
         let request = pb::CreateClientRequest { client: Some(client), ..Default::default() };
-        let response = self.create_client(request).await.unwrap();
-        (response.client.unwrap(), response.client_secret)
+        let mut put_off = false;
+        let created = patiently!(self.create_client(request.clone()).await, |created: &_| {
+            put_off |= is_put_off(created);
+            is_put_off(created)
+        });
+        match created {
+            // Done all the same, though nobody was told so in time; nor was the secret told.
+            Err(status) if put_off && status.code() == Code::AlreadyExists => {
+                let secret =
+                    pb::AddClientSecretRequest { client_id: client_id.clone(), ..Default::default() };
+                let secret = self.add_client_secret(secret).await.unwrap().client_secret;
+                let client = self.get_client(pb::GetClientRequest { client_id }).await.unwrap().client;
+                (client.unwrap(), secret)
+            }
+            created => {
+                let created = created.unwrap();
+                (created.client.unwrap(), created.client_secret)
+            }
+        }
     }
+}
+
+/// Whether a busy store was the reason.
+pub fn is_put_off<T>(result: &Result<T, Status>) -> bool {
+    result.as_ref().is_err_and(|status| status.code() == Code::Unavailable)
 }
 
 /// A client with an identifier and a scope.

@@ -17,6 +17,7 @@ use tonic::{Request, Status, transport::Channel};
 use super::{
     admin::{Admin, SECRET},
     auth::basic,
+    patience::{PATIENCE, eventually, patiently},
     postgres::Postgres,
     process::Process,
     proxy::Proxy,
@@ -137,7 +138,7 @@ impl Replica {
 
     async fn answer(&self, request: reqwest::RequestBuilder) -> Answer {
         let begun = Instant::now();
-        let response = request.timeout(Duration::from_secs(20)).send().await.unwrap();
+        let response = request.timeout(PATIENCE).send().await.unwrap();
         let status = response.status().as_u16();
         let retry_after =
             response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
@@ -165,9 +166,9 @@ impl Replica {
         self.post("/token", who, "grant_type=client_credentials".to_owned()).await
     }
 
-    /// A token that must be granted.
+    /// A token that must be granted, and is as soon as the store has told of the client in time.
     pub async fn token(&self, who: &Known) -> String {
-        let answer = self.issue(who).await;
+        let answer = patiently!(self.issue(who).await, Answer::is_unavailable);
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.body["access_token"].as_str().unwrap().to_owned()
     }
@@ -181,7 +182,13 @@ impl Replica {
         self.post("/revoke", who, format!("token={token}")).await
     }
 
-    /// The same over gRPC.
+    /// Revokes a token, however long the store takes.
+    pub async fn revoked(&self, who: &Known, token: &str) {
+        let answer = patiently!(self.revoke(who, token).await, Answer::is_unavailable);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// The same as [`Self::revoke`] over gRPC.
     pub async fn grpc_revoke(&self, who: &Known, token: &str) -> Result<(), Status> {
         let channel = Channel::from_shared(self.url("")).unwrap().connect().await.unwrap();
         let mut request =
@@ -217,17 +224,15 @@ impl Replica {
     }
 
     /// Waits until tokens can be revoked and the store is followed; how long that took.
-    pub async fn heals(&self, who: &Known, within: Duration) -> Duration {
-        let begun = Instant::now();
-        eventually("the replica is healthy", within, async || {
+    pub async fn heals(&self, who: &Known) -> Duration {
+        eventually("the replica is healthy", async || {
             let issued = self.issue(who).await;
             let Some(token) = issued.body["access_token"].as_str() else { return false };
             self.revoke(who, token).await.status == 200
                 && self.introspect(token).await.active() == Some(false)
                 && self.store_state().await.is_empty()
         })
-        .await;
-        begun.elapsed()
+        .await
     }
 }
 
@@ -252,16 +257,6 @@ impl Cluster {
         }
         Self { database, replicas: replicas.into_iter().map(Arc::new).collect() }
     }
-}
-
-/// Waits until something is so; how long that took.
-pub async fn eventually(what: &str, within: Duration, mut is_so: impl AsyncFnMut() -> bool) -> Duration {
-    let begun = Instant::now();
-    while !is_so().await {
-        assert!(begun.elapsed() < within, "not within {within:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    begun.elapsed()
 }
 
 /// Requests for tokens without end, one after another.
@@ -307,10 +302,6 @@ impl Times {
 
     pub fn percentile(&self, percent: usize) -> Duration {
         self.0[(self.0.len() - 1) * percent / 100]
-    }
-
-    pub fn max(&self) -> Duration {
-        self.percentile(100)
     }
 }
 

@@ -6,7 +6,6 @@
 use std::{
     fs,
     io::Write,
-    net::TcpListener,
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -20,6 +19,8 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use super::patience::{PATIENCE, free_address};
 
 const PASSWORD: &str = "a-password/of:tests";
 const PREFIX: &str = "mintage-test-postgres";
@@ -62,7 +63,7 @@ impl Postgres {
         let directory = std::env::temp_dir().join(format!("{PREFIX}-{}-{number}", std::process::id()));
         fs::create_dir(&directory).unwrap();
         let bin = find_binaries();
-        let this = Self { bin, directory, port: free_port(), process: Mutex::new(None) };
+        let this = Self { bin, directory, port: free_address().port(), process: Mutex::new(None) };
         this.initialise(durable);
         if tls {
             this.give_certificate();
@@ -139,7 +140,7 @@ impl Postgres {
     }
 
     fn run(&self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             let log = fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
             let mut command = self.as_owner("postgres");
@@ -205,7 +206,7 @@ impl Postgres {
         let mut command = Command::new(self.bin.join("psql"));
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres"]);
         command.args(["-p", &self.port.to_string(), "-d", database, "-c", sql]);
-        let output = command.env("PGPASSWORD", PASSWORD).env("PGCONNECT_TIMEOUT", "10").output().unwrap();
+        let output = command.env("PGPASSWORD", PASSWORD).env("PGCONNECT_TIMEOUT", "60").output().unwrap();
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
@@ -319,10 +320,6 @@ fn find_binaries() -> PathBuf {
     };
     let found = found.pop().map(|(_, bin)| bin).or_else(on_the_path);
     found.expect("PostgreSQL is not installed: these tests need its initdb, postgres and psql")
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A process that is to end with its parent ends with the thread that started it, and those of tests end early.

@@ -2,13 +2,15 @@
 
 use std::{
     fs::{self, File},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
+
+use super::patience::{PATIENCE, free_address};
 
 /// A running `mintage serve`. It is killed when dropped.
 pub struct Process {
@@ -59,8 +61,16 @@ impl Process {
 
     /// Waits until it is ready.
     pub async fn ready(&mut self) {
-        let ready = self.eventually(async |this| this.get(this.address, "/readyz").await == Some(200));
-        assert!(ready.await, "not ready: {}", self.stderr());
+        let begun = Instant::now();
+        while self.get(self.address, "/readyz").await != Some(200) {
+            let ended = self.child.try_wait().unwrap();
+            assert!(
+                ended.is_none() && begun.elapsed() < PATIENCE,
+                "not ready ({ended:?}): {}",
+                self.stderr()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The status of a GET, `None` when there is no answer.
@@ -68,10 +78,10 @@ impl Process {
         reqwest::get(format!("http://{address}{path}")).await.ok().map(|response| response.status().as_u16())
     }
 
-    /// Asks again and again until it is so, for at most half a minute.
+    /// Asks again and again until it is so, or [`PATIENCE`] ends.
     pub async fn eventually(&mut self, is_so: impl AsyncFn(&Self) -> bool) -> bool {
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(30) {
+        while begun.elapsed() < PATIENCE {
             if is_so(self).await {
                 return true;
             }
@@ -86,10 +96,10 @@ impl Process {
         assert!(status.success());
     }
 
-    /// Waits for the end, for at most half a minute.
+    /// Waits for the end, for no longer than [`PATIENCE`].
     pub async fn ended(&mut self) -> ExitStatus {
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(30) {
+        while begun.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
@@ -112,8 +122,4 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

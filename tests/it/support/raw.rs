@@ -9,7 +9,7 @@ use tokio::{
 };
 
 /// Longer than any deadline that a test sets; reached only when the server fails to act.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection: of TCP, or of what is spoken over it.
 pub struct Raw<S = TcpStream> {
@@ -79,6 +79,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
                 Ok(Ok(length)) => all.extend_from_slice(&buffer[..length]),
             }
         }
+    }
+
+    /// What arrives until there are so many bytes, or the connection ends.
+    pub async fn at_least(&mut self, length: usize) -> Vec<u8> {
+        let mut buffer = [0; 1024];
+        while self.read.len() < length {
+            match timeout(PATIENCE, self.stream.read(&mut buffer)).await {
+                Ok(Ok(more)) if more > 0 => self.read.extend_from_slice(&buffer[..more]),
+                _ => break,
+            }
+        }
+        std::mem::take(&mut self.read)
     }
 
     /// The next response, which must have a content length; `None` when the connection ends before it.

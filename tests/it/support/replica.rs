@@ -16,13 +16,15 @@ use mintage::{
         AuthorizationServer, Issuer, Keys, Policy,
         authorization_server::Dependencies,
         client::{
-            ClientDirectory, ClientId, ClientRegistration,
+            ClientDirectory, ClientId, ClientRegistration, TokenEndpointAuthMethod,
             directory::StoredClients,
             document::{ClientDocument, SecretRecord},
             registration::RegistrationDefaults,
             secret::SecretVerifier,
         },
+        dpop::DpopPolicy,
         freshness::Freshness,
+        replay::{Replay, ReplayGuard},
         replica::Replica,
         store::{
             Change, ChangeFeed, Changes, ClientQuery, ClientRecord, ClientStore, KeyRecord, KeyStore,
@@ -39,7 +41,10 @@ use mintage::{
 };
 use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
 
-use super::server::{ISSUER, NOW};
+use super::{
+    patience::PATIENCE,
+    server::{ISSUER, NOW},
+};
 
 /// How the store behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -254,13 +259,16 @@ impl KeyStore for FakeStore {
 pub struct Cluster {
     pub store: Arc<FakeStore>,
     keys: Arc<Keys>,
+    /// The setting of its replicas.
+    pub replay: Replay,
 }
 
 impl Cluster {
     /// A store with the clients `a`, `b` and `resource-server`.
     pub fn new() -> Self {
         let key = SigningKey::generate(SigningAlgorithm::ES256).unwrap();
-        let cluster = Self { store: Arc::default(), keys: Arc::new(Keys::fixed(vec![key]).unwrap()) };
+        let keys = Arc::new(Keys::fixed(vec![key]).unwrap());
+        let cluster = Self { store: Arc::default(), keys, replay: Replay::Strict };
         for client_id in ["a", "b", "resource-server"] {
             cluster.store.register(client_id, true, &[("1", Self::secret(client_id, 1))]);
         }
@@ -308,11 +316,12 @@ impl Cluster {
         let (revocations, uses) = (Arc::default(), Arc::default());
         let policy = Policy {
             registration: false,
+            dpop: DpopPolicy { max_age: Duration::from_secs(60), nonce_secret: None },
             issuer: Issuer::parse(ISSUER).unwrap(),
             max_lifetime: Duration::from_secs(86400),
             max_revocation_age: Duration::from_secs(30),
             failed_auth_rate: None,
-            methods: Vec::new(),
+            methods: TokenEndpointAuthMethod::ALL[..4].to_vec(),
             certificates: false,
         };
         let dependencies = Dependencies {
@@ -324,10 +333,13 @@ impl Cluster {
             revocations: Arc::clone(&revocations),
             freshness: Arc::clone(&freshness),
             revocation_store: Some(Arc::<FakeStore>::clone(&self.store)),
+            replays: Arc::new(ReplayGuard::new(Some(Arc::<FakeStore>::clone(&self.store)), self.replay)),
             uses: Arc::clone(&uses),
+            published_keys: None,
             trust: Arc::default(),
+            federation: None,
         };
-        let server = Arc::new(AuthorizationServer::new(policy, dependencies));
+        let server = Arc::new(AuthorizationServer::new(policy, dependencies).unwrap());
         let stores = Stores {
             clients: Arc::<FakeStore>::clone(&self.store),
             keys: Arc::<FakeStore>::clone(&self.store),
@@ -353,7 +365,8 @@ impl Cluster {
         let shutdown = Shutdown::new();
         let telemetry = Telemetry::new(Metrics::new("test", std::time::UNIX_EPOCH));
         let routes = serve::router(rest, grpc);
-        let serving = serve::serve(listener, routes, Limits::default(), telemetry, shutdown.clone());
+        let limits = Limits { request: PATIENCE, ..Limits::default() };
+        let serving = serve::serve(listener, routes, limits, telemetry, shutdown.clone());
         let task = Handle::current().spawn(serving);
         TestReplica { address, clock, replica, shutdown, task }
     }

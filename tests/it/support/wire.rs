@@ -10,6 +10,7 @@ use tonic::transport::Channel;
 
 use super::{
     auth::{Auth, encode},
+    patience::patiently,
     refused::{self, Refused},
     server::TestServer,
     tls::{self, Pair, TestCa},
@@ -141,8 +142,10 @@ impl Wire {
         if let Auth::BasicBeside(_, _, beside) = auth {
             message.client_id.clone_from(beside);
         } else {
-            message.client_authentication =
-                auth.message().map(issue_request::ClientAuthentication::ClientSecret);
+            message.client_authentication = auth.of_message(
+                issue_request::ClientAuthentication::ClientSecret,
+                issue_request::ClientAuthentication::ClientAssertion,
+            );
         }
         finish(self.grpc.clone().issue(auth.call(message)).await)
     }
@@ -152,9 +155,9 @@ impl Wire {
         self.granted(&Auth::of(client_id), &Issue::default()).await
     }
 
-    /// Asks for a token that must be granted, and returns it.
+    /// Asks for a token that must be granted, and returns it. A machine that is too busy to tell who asks is asked again.
     pub async fn granted(&self, auth: &Auth, issue: &Issue) -> String {
-        let response = self.issue(auth, issue).await;
+        let response = patiently!(self.issue(auth, issue).await, is_put_off);
         response.unwrap()["access_token"].as_str().unwrap().to_owned()
     }
 
@@ -190,14 +193,17 @@ impl Wire {
         auth: &Auth,
         mut message: pb::IntrospectRequest,
     ) -> Outcome<pb::IntrospectResponse> {
-        message.client_authentication =
-            auth.message().map(introspect_request::ClientAuthentication::ClientSecret);
+        message.client_authentication = auth.of_message(
+            introspect_request::ClientAuthentication::ClientSecret,
+            introspect_request::ClientAuthentication::ClientAssertion,
+        );
         finish(self.grpc.clone().introspect(auth.call(message)).await)
     }
 
     /// Whether a token is active, according to a client that may ask about any.
     pub async fn is_active(&self, token: &str) -> bool {
-        let answer = self.introspect(&Auth::of("resource-server"), token).await.unwrap();
+        let auth = Auth::of("resource-server");
+        let answer = patiently!(self.introspect(&auth, token).await, is_put_off).unwrap();
         answer["active"].as_bool().unwrap()
     }
 
@@ -217,9 +223,10 @@ impl Wire {
                     token: token.to_owned(),
                     token_type_hint: hint.to_owned(),
                     client_id: String::new(),
-                    client_authentication: auth
-                        .message()
-                        .map(revoke_request::ClientAuthentication::ClientSecret),
+                    client_authentication: auth.of_message(
+                        revoke_request::ClientAuthentication::ClientSecret,
+                        revoke_request::ClientAuthentication::ClientAssertion,
+                    ),
                 };
                 let response = finish(self.grpc.clone().revoke(auth.call(message)).await)?;
                 assert_eq!(response, pb::RevokeResponse {});
@@ -299,6 +306,10 @@ impl fmt::Debug for Wire {
 /// The message of a response, or the refusal that a status is.
 pub fn finish<T>(result: Result<tonic::Response<T>, tonic::Status>) -> Outcome<T> {
     result.map(tonic::Response::into_inner).map_err(|status| refused::from_status(&status))
+}
+
+fn is_put_off<T>(outcome: &Outcome<T>) -> bool {
+    outcome.as_ref().is_err_and(|refused| refused.error == "temporarily_unavailable")
 }
 
 fn parse(text: &str) -> Value {

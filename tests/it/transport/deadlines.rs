@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     EMPTY_MESSAGE, Server, call, grpc_request, grpc_status, http2, http2_with, quick,
     raw::{self, PATIENCE, Raw},
+    until,
 };
 
 // V-49
@@ -37,11 +38,11 @@ async fn a_connection_that_never_tells_its_protocol_is_closed() {
 async fn a_dripped_head_is_cut_off() {
     let server = Server::start(Limits { http1_idle: Duration::from_secs(60), ..quick() }).await;
     for start in ["G", "P", "GET /hello HTTP/1.1\r\nx: "] {
+        let started = Instant::now();
         let mut raw = Raw::connect(server.address).await;
         raw.send(start).await;
-        let started = Instant::now();
         assert!(raw.drip(b'x', Duration::from_millis(50)).await, "{start:?} is still open");
-        assert!(started.elapsed() >= Duration::from_millis(150));
+        assert!(started.elapsed() >= Duration::from_millis(250));
     }
     assert!(server.has_open("http1", 0).await);
 }
@@ -58,7 +59,7 @@ async fn a_dripped_head_on_a_kept_alive_connection_is_cut_off() {
 
 #[tokio::test]
 async fn idling_longer_than_a_head_may_take_is_allowed_and_ends_too() {
-    let server = Server::start(quick()).await;
+    let server = Server::start(Limits { http1_idle: Duration::from_secs(5), ..quick() }).await;
     let mut raw = Raw::connect(server.address).await;
     for _ in 0..2 {
         raw.send("GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await;
@@ -74,7 +75,6 @@ async fn an_idle_http2_connection_ends() {
     let client = http2(server.address).await;
     let hello = Request::get("http://localhost/hello").body(()).unwrap();
     assert_eq!(call(&client, hello, b"").await.unwrap().body(), "hello");
-    assert!(server.has_open("http2", 1).await);
     assert!(server.has_open("http2", 0).await);
 }
 
@@ -137,7 +137,8 @@ async fn a_callers_own_deadline_is_honoured() {
     assert!(response.await.is_err());
     let request = grpc_request("/grpc.health.v1.Health/Check").body(()).unwrap();
     assert_eq!(grpc_status(call(&client, request, EMPTY_MESSAGE).await.unwrap().headers()), Some("0"));
-    assert!(server.metric(r#"mintage_requests_total{endpoint="other",grant="",outcome="cancelled"}"#) == 1);
+    let cancelled = r#"mintage_requests_total{endpoint="other",grant="",outcome="cancelled"}"#;
+    timeout(PATIENCE, until(|| server.metric(cancelled) == 1)).await.expect("it is counted");
 }
 
 // F-22
@@ -146,7 +147,7 @@ async fn a_peer_that_does_not_read_its_socket_is_dropped() {
     let server = Server::start(Limits { http1_idle: Duration::from_secs(60), ..quick() }).await;
     let mut raw = Raw::connect(server.address).await;
     raw.send("GET /large HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    assert!(server.has_open("http1", 1).await);
+    server.has_begun(1).await;
     assert!(server.has_open("http1", 0).await);
 }
 
@@ -161,14 +162,19 @@ async fn a_peer_that_grants_no_window_is_dropped() {
         let request = grpc_request("/test.Service/Large").body(()).unwrap();
         let (response, _body) = client.clone().send_request(request, true).unwrap();
         let _response = response.await.unwrap();
-        assert!(server.has_open("http2", 1).await);
         assert!(server.has_open("http2", 0).await, "window {window}");
     }
 }
 
 #[tokio::test]
 async fn an_old_connection_is_asked_to_end() {
-    let server = Server::start(Limits { age: Duration::from_millis(400), ..quick() }).await;
+    let server = Server::start(Limits {
+        age: Duration::from_secs(2),
+        http1_idle: PATIENCE,
+        http2_idle: PATIENCE,
+        ..quick()
+    })
+    .await;
     let mut raw = Raw::connect(server.address).await;
     let client = http2(server.address).await;
     let hello = || Request::get("http://localhost/hello").body(()).unwrap();
@@ -178,6 +184,6 @@ async fn an_old_connection_is_asked_to_end() {
     let started = Instant::now();
     assert_eq!(raw.until_closed().await.as_deref(), Some(&b""[..]));
     assert!(server.has_open("http2", 0).await);
-    assert!(started.elapsed() < Duration::from_millis(1300), "age, not idleness, ended them");
+    assert!(started.elapsed() < PATIENCE / 2, "age, not idleness, ended them");
     assert!(call(&client, hello(), b"").await.is_err());
 }

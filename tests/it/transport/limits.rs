@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     Server, call, http2, quick,
-    raw::{self, Raw},
+    raw::{self, PATIENCE, Raw},
 };
 
 // V-55
@@ -40,7 +40,7 @@ async fn http2_metadata_beyond_16_kib_is_refused() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
-    let server = Server::start(Limits { max_connections: 1, ..quick() }).await;
+    let server = Server::start(Limits { max_connections: 1, http1_idle: PATIENCE, ..quick() }).await;
     let mut first = Raw::connect(server.address).await;
     first.send("GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(first.answer().await.unwrap().status, 200);

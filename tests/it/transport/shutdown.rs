@@ -16,11 +16,19 @@ use super::{
 // F-27
 #[tokio::test]
 async fn requests_in_flight_are_finished() {
-    let server = Server::start(quick()).await;
+    let limits = mintage::serve::Limits {
+        first_byte: PATIENCE,
+        request: PATIENCE,
+        http1_idle: PATIENCE,
+        http2_idle: PATIENCE,
+        drain: PATIENCE,
+        ..quick()
+    };
+    let server = Server::start(limits).await;
     let mut raw = Raw::connect(server.address).await;
-    raw.send("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    raw.send("GET /held HTTP/1.1\r\nhost: a\r\n\r\n").await;
     let client = http2(server.address).await;
-    let slow = Request::get("http://localhost/slow").body(()).unwrap();
+    let slow = Request::get("http://localhost/held").body(()).unwrap();
     let slow = tokio::spawn({
         let client = client.clone();
         async move { call(&client, slow, b"").await }
@@ -29,18 +37,19 @@ async fn requests_in_flight_are_finished() {
     idle.send("GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(idle.answer().await.unwrap().status, 200);
     let _silent = Raw::connect(server.address).await;
-    sleep(Duration::from_millis(50)).await;
+    server.has_begun(2).await;
 
     let started = Instant::now();
     assert!(!server.shutdown.is_draining());
     server.shutdown.drain();
     assert!(server.shutdown.is_draining());
     assert_eq!(idle.until_closed().await.as_deref(), Some(&b""[..]));
+    server.held.end.notify_waiters();
     let answer = raw.answer().await.unwrap();
-    assert_eq!((answer.body.as_str(), answer.header("connection")), ("slow", Some("close")));
-    assert_eq!(slow.await.unwrap().unwrap().body(), "slow");
+    assert_eq!((answer.body.as_str(), answer.header("connection")), ("held", Some("close")));
+    assert_eq!(slow.await.unwrap().unwrap().body(), "held");
     assert_eq!(timeout(PATIENCE, server.task).await.unwrap().unwrap(), 0);
-    assert!(started.elapsed() < quick().drain, "nothing was left to wait for");
+    assert!(started.elapsed() < PATIENCE / 2, "nothing was left to wait for");
     assert!(TcpStream::connect(server.address).await.is_err());
     assert!(call(&client, Request::get("http://localhost/hello").body(()).unwrap(), b"").await.is_err());
 }
@@ -61,8 +70,7 @@ async fn stuck_peers_are_dropped_when_the_time_is_up() {
     let stuck = tokio::spawn(async move {
         call(&client, grpc_request("/test.Service/Never").body(()).unwrap(), EMPTY_MESSAGE).await
     });
-    assert!(server.has_open("http1", 1).await && server.has_open("http2", 1).await);
-    sleep(Duration::from_millis(50)).await;
+    server.has_begun(2).await;
     server.shutdown.drain();
     let dropped = timeout(PATIENCE, server.task).await.unwrap().unwrap();
     assert_eq!(dropped, 2);
@@ -81,7 +89,7 @@ async fn force_waits_for_nobody() {
     let server = Server::start(limits).await;
     let mut raw = Raw::connect(server.address).await;
     raw.send("GET /never HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    assert!(server.has_open("http1", 1).await);
+    server.has_begun(1).await;
     server.shutdown.drain();
     sleep(Duration::from_millis(50)).await;
     assert!(!server.task.is_finished());

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use mintage::serve::tls::ClientAuth;
 use rustls::ClientConfig;
 
-use super::{Bytes, Limits, Listener, Server, quick, raw};
+use super::{Bytes, Limits, Listener, Server, raw};
 use crate::support::tls::{Pair, TestCa, client_config, connect};
 
 /// A server that speaks TLS, and the authority of its certificate.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mintage::serve::tls::ClientAuth;
 use rustls::{ClientConfig, client::ResolvesClientCert, crypto::aws_lc_rs, sign::CertifiedKey};
 
-use super::{Answer, Encrypted, Pair, TestCa, quick};
+use super::{Answer, Encrypted, Limits, Pair, TestCa};
 use crate::support::tls::{San, client_config_for};
 
 impl Answer {
@@ -16,7 +16,7 @@ impl Answer {
 
 #[tokio::test]
 async fn the_leaf_and_its_chain_reach_every_request() {
-    let server = Encrypted::start(quick(), ClientAuth::Optional).await;
+    let server = Encrypted::start(Limits::default(), ClientAuth::Optional).await;
     let mut client = TestCa::new().client("billing", &[San::dns("billing.example")]);
     let answer = server.get(&server.caller(Some(&client)), "/certificate").await.unwrap();
     assert_eq!((answer.body.clone(), answer.intermediates()), (client.leaf(), "0"));
@@ -30,7 +30,7 @@ async fn the_leaf_and_its_chain_reach_every_request() {
 // Whom to believe is decided per client, in the core.
 #[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_is_passed_on() {
-    let server = Encrypted::start(quick(), ClientAuth::Required).await;
+    let server = Encrypted::start(Limits::default(), ClientAuth::Required).await;
     let own = Pair::self_signed("own");
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let config = client_config_for(&[version], &server.ca, Some(&own), &["http/1.1"]);
@@ -41,11 +41,11 @@ async fn a_certificate_that_nobody_vouches_for_is_passed_on() {
 #[tokio::test]
 async fn who_shows_none_is_let_in_unless_one_is_required() {
     for client_auth in [ClientAuth::Off, ClientAuth::Optional] {
-        let server = Encrypted::start(quick(), client_auth).await;
+        let server = Encrypted::start(Limits::default(), client_auth).await;
         let answer = server.get(&server.caller(None), "/certificate").await.unwrap();
         assert_eq!((answer.status, answer.body.len()), (200, 0));
     }
-    let server = Encrypted::start(quick(), ClientAuth::Required).await;
+    let server = Encrypted::start(Limits::default(), ClientAuth::Required).await;
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let config = client_config_for(&[version], &server.ca, None, &["http/1.1"]);
         assert!(server.get(&config.into(), "/hello").await.is_none());
@@ -55,7 +55,7 @@ async fn who_shows_none_is_let_in_unless_one_is_required() {
 
 #[tokio::test]
 async fn who_is_not_asked_shows_none() {
-    let server = Encrypted::start(quick(), ClientAuth::Off).await;
+    let server = Encrypted::start(Limits::default(), ClientAuth::Off).await;
     let answer = server.get(&server.caller(Some(&Pair::self_signed("own"))), "/certificate").await.unwrap();
     assert_eq!(answer.body.len(), 0);
 }
@@ -77,7 +77,7 @@ impl ResolvesClientCert for Impostor {
 // V-20
 #[tokio::test]
 async fn the_key_must_be_proven() {
-    let server = Encrypted::start(quick(), ClientAuth::Optional).await;
+    let server = Encrypted::start(Limits::default(), ClientAuth::Optional).await;
     let (victim, own) = (server.ca.client("victim", &[]), server.ca.client("own", &[]));
     let with = |version, certificates: &Pair, key: &Pair| {
         use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
@@ -99,7 +99,7 @@ async fn the_key_must_be_proven() {
 
 #[tokio::test]
 async fn chains_beyond_16_kib_are_refused() {
-    let server = Encrypted::start(quick(), ClientAuth::Optional).await;
+    let server = Encrypted::start(Limits::default(), ClientAuth::Optional).await;
     let more = server.ca.pem();
     let chain = |length: usize| {
         let mut client = server.ca.client("billing", &[]);
@@ -119,7 +119,7 @@ async fn chains_beyond_16_kib_are_refused() {
 
 #[tokio::test]
 async fn a_resumed_session_has_the_certificate_of_its_first_handshake() {
-    let server = Encrypted::start(quick(), ClientAuth::Optional).await;
+    let server = Encrypted::start(Limits::default(), ClientAuth::Optional).await;
     let (one, other) = (server.ca.client("one", &[]), server.ca.client("other", &[]));
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let caller = |client| Arc::new(client_config_for(&[version], &server.ca, client, &["http/1.1"]));
@@ -138,7 +138,7 @@ async fn a_resumed_session_has_the_certificate_of_its_first_handshake() {
 // A client without session tickets, which few are.
 #[tokio::test]
 async fn sessions_in_memory_are_resumed_with_their_certificate() {
-    let server = Encrypted::start(quick(), ClientAuth::Required).await;
+    let server = Encrypted::start(Limits::default(), ClientAuth::Required).await;
     let client = server.ca.client("one", &[]);
     let mut config = client_config_for(&[&rustls::version::TLS12], &server.ca, Some(&client), &["http/1.1"]);
     config.resumption = rustls::client::Resumption::in_memory_sessions(8)

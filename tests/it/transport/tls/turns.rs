@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    Encrypted, hello, quick,
+    Encrypted, hello,
     raw::{PATIENCE, Raw},
 };
 use crate::{
@@ -58,23 +58,23 @@ async fn silent_and_stalled_peers_hold_up_nobody() {
 // F-27
 #[tokio::test]
 async fn what_has_begun_is_finished_when_the_listener_drains() {
-    let server = Encrypted::start(quick(), ClientAuth::Off).await;
+    let server = Encrypted::start(Limits { drain: PATIENCE, ..Limits::default() }, ClientAuth::Off).await;
     let address = server.server.address;
     let config = client_config(&server.ca, None, &["h2"]).into();
     let (client, connection) = h2::client::handshake(connect(address, &config).await.unwrap()).await.unwrap();
     tokio::spawn(connection);
-    let slow = Request::get("https://localhost/slow").body(()).unwrap();
-    let slow = tokio::spawn(async move { call(&client, slow, b"").await });
+    let held = Request::get("https://localhost/held").body(()).unwrap();
+    let held = tokio::spawn(async move { call(&client, held, b"").await });
     let mut http1 = connect(address, &server.caller(None)).await.unwrap();
-    http1.write_all(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    http1.write_all(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     let _silent = Raw::connect(address).await;
-    assert!(server.server.has_open("http2", 1).await && server.server.has_open("http1", 1).await);
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    server.server.has_begun(2).await;
 
     server.server.shutdown.drain();
+    server.server.held.end.notify_waiters();
     let mut answer = String::new();
     http1.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.ends_with("slow"), "{answer}");
-    assert_eq!(slow.await.unwrap().unwrap().body(), "slow");
+    assert!(answer.ends_with("held"), "{answer}");
+    assert_eq!(held.await.unwrap().unwrap().body(), "held");
     assert_eq!(timeout(PATIENCE, server.server.task).await.unwrap().unwrap(), 0);
 }
