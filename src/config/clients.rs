@@ -64,7 +64,11 @@ pub(super) fn check(
     let mut checked = Vec::with_capacity(clients.len());
     for client in clients {
         match client.registration.clone().check(defaults, &mut keep) {
-            Ok(registered) => checked.push(registered),
+            Ok(registered) => {
+                let obstacle = provided.methods.obstacle(&registered);
+                problems.extend(obstacle.map(|(member, text)| client.problem(member, text)));
+                checked.push(registered);
+            }
             Err(invalid) => problems.extend(
                 invalid
                     .into_iter()

@@ -3,6 +3,7 @@
 
 use super::{
     check_proof::check_jwks_uri,
+    methods::Methods,
     proof::{JwksFetch, TrustDomain, TrustedIssuer},
 };
 use crate::oauth::client::{ClientRegistration, TokenEndpointAuthMethod, spiffe::SpiffePattern};
@@ -10,6 +11,7 @@ use crate::oauth::client::{ClientRegistration, TokenEndpointAuthMethod, spiffe::
 /// The settings that matter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Provided<'a> {
+    pub(super) methods: &'a Methods,
     pub(super) trusted_issuers: &'a [TrustedIssuer],
     pub(super) trust_domains: &'a [TrustDomain],
     pub(super) jwks_fetch: &'a JwksFetch,
