@@ -87,10 +87,35 @@ fn each_problem_is_said_of_its_member() {
             "tls_client_auth_subject_dn: must be 1 to 2048 bytes",
         ),
         (
+            json!({ "tls_client_auth_subject_dn": "billing" }),
+            "tls_client_auth_subject_dn: it must be a distinguished name",
+        ),
+        // V-20
+        (
+            json!({ "tls_client_auth_san_dns": "*.example" }),
+            "tls_client_auth_san_dns: must be a host name without wildcard",
+        ),
+        (json!({ "tls_client_auth_san_dns": "a..example" }), "tls_client_auth_san_dns: must be a host name"),
+        (json!({ "tls_client_auth_san_uri": "billing" }), "tls_client_auth_san_uri: must be a URI"),
+        (
+            json!({ "tls_client_auth_san_email": "billing" }),
+            "tls_client_auth_san_email: must be a mail address",
+        ),
+        (
+            json!({ "tls_client_auth_san_email": "@a.example" }),
+            "tls_client_auth_san_email: must be a mail address",
+        ),
+        (
             json!({ "tls_client_auth_san_ip": "a.example" }),
             "tls_client_auth_san_ip: must be an IPv4 or IPv6 address",
         ),
-        (json!({ "spiffe_id": "" }), "spiffe_id: "),
+        (json!({ "spiffe_id": "" }), "spiffe_id: it must be a SPIFFE ID"),
+        (json!({ "spiffe_id": "spiffe://example.org" }), "spiffe_id: it must be a SPIFFE ID"),
+        (json!({ "token_endpoint_auth_method": "spiffe_jwt" }), "spiffe_id: is missing"),
+        (
+            json!({ "token_endpoint_auth_method": "spiffe_x509", "tls_client_auth_san_uri": "urn:billing" }),
+            "tls_client_auth_san_uri: it must be a SPIFFE ID",
+        ),
         (json!({ "federated": many }), "federated: has 65 subjects; a client has at most 64"),
         (json!({ "federated": twice }), "federated: names \"a\" of \"https://i.example\" twice"),
         (
@@ -156,4 +181,18 @@ fn what_was_registered_can_be_written_back() {
             }
         }
     }
+}
+
+#[test]
+fn a_workload_is_named_by_the_first_that_is_there() {
+    let id = |mut members: Value| {
+        members["token_endpoint_auth_method"] = json!("spiffe_jwt");
+        proof(&members).workloads.map(|workloads| workloads.to_string())
+    };
+    let (one, other) = ("spiffe://example.org/one", "spiffe://example.org/other");
+    assert_eq!(id(json!({ "spiffe_id": one, "tls_client_auth_san_uri": other })).as_deref(), Some(one));
+    assert_eq!(id(json!({ "tls_client_auth_san_uri": other })).as_deref(), Some(other));
+    assert_eq!(id(json!({ "client_id": one })).as_deref(), Some(one));
+    // Whoever uses no SPIFFE method is no workload.
+    assert_eq!(proof(&json!({ "spiffe_id": one })).workloads, None);
 }
