@@ -10,11 +10,13 @@
 //! - `federation`: whose tokens prove who asks
 //! - [`tls`]: the certificate of the public port
 //! - [`watch`]: files that are read again when they change
+//! - `authorities`: whose client certificates count
 //! - `ops`: what the ops listener serves
 //! - `admin`: the administration of a running server, and of its store
 //! - `error`: every way a start can fail
 
 mod admin;
+mod authorities;
 mod core;
 mod error;
 mod federation;

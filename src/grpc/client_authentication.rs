@@ -78,8 +78,12 @@ pub(super) fn read(
 }
 
 /// The caller of an operation about tokens.
-pub(super) fn caller(call: &Call, presented: Option<impl Into<Presented>>) -> Result<Caller, Error> {
-    Ok(Caller { authentication: read(call, presented, "", None)?, sender: call.sender.clone() })
+pub(super) fn caller(
+    call: &Call,
+    presented: Option<impl Into<Presented>>,
+    client_id: &str,
+) -> Result<Caller, Error> {
+    Ok(Caller { authentication: read(call, presented, client_id, None)?, sender: call.sender.clone() })
 }
 
 /// proto3 has no absent strings: an empty one counts as omitted, as an empty form parameter does (RFC 6749 §3.2).

@@ -230,6 +230,7 @@ impl Wire {
                 let message = pb::RevokeRequest {
                     token: token.to_owned(),
                     token_type_hint: hint.to_owned(),
+                    client_id: String::new(),
                     client_authentication: auth.of_message(
                         revoke_request::ClientAuthentication::ClientSecret,
                         revoke_request::ClientAuthentication::ClientAssertion,
