@@ -1,7 +1,7 @@
 //! The settings about proving the caller and binding the token.
 
 use mintage::{
-    config::proof::{ClientAuth, ClientCertHeader, KeysAt, Replay},
+    config::proof::{Certificate, ClientAuth, ClientCertHeader, KeysAt, Replay},
     jose::JwsAlgorithm,
 };
 
@@ -42,7 +42,9 @@ fn everything_can_be_set() {
     let config = file.load(Sources::default()).unwrap();
     let beside = |name: &str| file.directory.path().join(name);
     let tls = config.tls.as_ref().unwrap();
-    assert_eq!((tls.cert_file.clone(), tls.key_file.as_path()), (beside("cert.pem"), Path::new("/k.pem")));
+    let files =
+        Certificate::Files { cert_file: beside("cert.pem"), key_file: Path::new("/k.pem").to_owned() };
+    assert_eq!(tls.certificate, files);
     assert_eq!(tls.client_auth, ClientAuth::Optional);
     let proxy = config.proxy.as_ref().unwrap();
     let trusted: Vec<_> = proxy.trusted.iter().map(ToString::to_string).collect();

@@ -64,7 +64,11 @@ impl Process {
         let begun = Instant::now();
         while self.get(self.address, "/readyz").await != Some(200) {
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "not ready ({ended:?}): {}", self.stderr());
+            assert!(
+                ended.is_none() && begun.elapsed() < PATIENCE,
+                "not ready ({ended:?}): {}",
+                self.stderr()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
