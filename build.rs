@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .skip_debug([
             "mintage.token.v1.ClientSecret",
             "mintage.token.v1.ClientAssertion",
+            "mintage.token.v1.JwtBearerGrant",
             "mintage.token.v1.IssueRequest",
             "mintage.token.v1.IssueResponse",
             "mintage.token.v1.IntrospectRequest",

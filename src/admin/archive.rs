@@ -19,10 +19,14 @@ use crate::{
 
 const FORMAT: u32 = 1;
 
-/// Clients per chunk: a chunk is opened whole, in memory.
+/// Clients read at once, and the most of a chunk: a chunk is opened whole, in memory.
 const CHUNK: usize = 1000;
 
-/// No line is longer than this, in bytes: a thousand of the largest clients.
+/// Of clients with large documents a chunk has fewer: it ends with the one that makes it this long, in bytes.
+const CHUNK_LENGTH: usize = 8 << 20;
+
+/// No line is longer than this, in bytes: a chunk of that length whose JSON is text in JSON, sealed and in base64, and has
+/// grown to less than three times of it.
 const MAX_LINE: u64 = 64 << 20;
 
 /// How much an archive holds.
@@ -99,7 +103,9 @@ pub async fn export(
         let Some(last) = clients.last() else { break };
         query.after = Some((last.client_id.clone(), last.created_at));
         contents.clients += clients.len() as u64;
-        writer.write(&Chunk::Clients(clients))?;
+        for chunk in chunks(clients, CHUNK_LENGTH) {
+            writer.write(&Chunk::Clients(chunk))?;
+        }
     }
     let values = stores.keys.sealed_values().await?;
     let values = values.into_iter().map(|(name, sealed)| (name, URL_SAFE_NO_PAD.encode(sealed))).collect();
@@ -166,6 +172,22 @@ pub async fn import(
         }
     }
     Err(ArchiveError::Truncated)
+}
+
+/// The same clients in lists of which each ends with the client that makes it `longest` bytes long, or with the last.
+fn chunks(clients: Vec<ClientRecord>, longest: usize) -> Vec<Vec<ClientRecord>> {
+    let mut chunks = Vec::new();
+    let (mut chunk, mut length) = (Vec::new(), 0);
+    for client in clients {
+        length += client.document.len();
+        chunk.push(client);
+        if length >= longest {
+            chunks.push(std::mem::take(&mut chunk));
+            length = 0;
+        }
+    }
+    chunks.extend(Some(chunk).filter(|chunk| !chunk.is_empty()));
+    chunks
 }
 
 /// What is there already and differs was not put there by an import of this archive.
@@ -235,5 +257,32 @@ fn read_line(file: &mut impl BufRead) -> Result<Option<Vec<u8>>, ArchiveError> {
         None => Ok(None),
         Some(b'\n') => Ok(Some(line)),
         Some(_) => Err(ArchiveError::Truncated),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::client::ClientId;
+
+    #[test]
+    fn large_documents_make_short_chunks() {
+        let client = |length: usize| ClientRecord {
+            client_id: ClientId::parse("c").unwrap(),
+            enabled: true,
+            document: "x".repeat(length),
+            revision: 1,
+            created_at: Timestamp::from_seconds(1),
+            updated_at: Timestamp::from_seconds(1),
+        };
+        let lengths = |documents: &[usize]| -> Vec<Vec<usize>> {
+            let clients = documents.iter().map(|length| client(*length)).collect();
+            let lengths =
+                |chunk: Vec<ClientRecord>| chunk.iter().map(|client| client.document.len()).collect();
+            chunks(clients, 10).into_iter().map(lengths).collect()
+        };
+        assert!(lengths(&[]).is_empty());
+        assert_eq!(lengths(&[1, 2, 3]), [[1, 2, 3]]);
+        assert_eq!(lengths(&[4, 6, 1, 30, 2]), [vec![4, 6], vec![1, 30], vec![2]]);
     }
 }

@@ -2,22 +2,26 @@
 //!
 //! The initial access token says who lets them in, and the policy is that nobody passes on more than he has: a new client may
 //! have scopes of the client that token was issued to, without those for this server's own operations, and has its
-//! audiences. It uses client_credentials with a secret, introspects its own tokens, and has no claims of its own. It may
-//! give up scopes later and never gain any; whether it is enabled is the operator's decision alone (V-25).
+//! audiences. It uses client_credentials with a secret or with its own keys or certificate, introspects its own tokens, and
+//! has no claims of its own. Its profile is strict, and no other issuer speaks for it: both are the operator's decision. It
+//! may give up scopes later and never gain any; whether it is enabled is the operator's decision alone (V-25).
+
+mod policy;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+pub use self::policy::ClientMetadata;
+use self::policy::{DEFAULT_METHOD, judge};
 use super::{
     clients::{ClientAdmin, NewClient, RegisteredClient},
     error::AdminError,
     mask::Mask,
-    secrets,
+    secrets::{self, NewSecret},
 };
 use crate::{
     oauth::{
-        bearer::RESERVED_PREFIX,
         client::{
             ClientId, ClientRegistration, SecretForm, SecretHash, document::ClientDocument, secret::Verdict,
         },
@@ -26,53 +30,35 @@ use crate::{
     secret::Secret,
 };
 
-/// The method of a client that names none (RFC 7591 §2).
-const DEFAULT_METHOD: &str = "client_secret_basic";
+/// What an update replaces (RFC 7592 §2.2): members that the metadata leaves out are taken away.
+const REPLACED: [&str; 14] = [
+    "client_name",
+    "token_endpoint_auth_method",
+    "grant_types",
+    "scope",
+    "token_endpoint_auth_signing_alg",
+    "jwks",
+    "jwks_uri",
+    "tls_client_auth_subject_dn",
+    "tls_client_auth_san_dns",
+    "tls_client_auth_san_uri",
+    "tls_client_auth_san_ip",
+    "tls_client_auth_san_email",
+    "tls_client_certificate_bound_access_tokens",
+    "dpop_bound_access_tokens",
+];
 
-/// The longest `client_name`.
-const MAX_NAME: usize = 255;
-
-/// Client metadata as it is sent (RFC 7591 §2). Members that this server does not know are ignored, as the RFC demands;
-/// what they might have asked for is not granted.
-#[derive(Debug, Default, Deserialize)]
-pub struct ClientMetadata {
-    /// `client_id`: in an update alone (RFC 7592 §2.2).
-    pub client_id: Option<String>,
-    /// `client_secret`: in an update alone, and then the present one.
-    #[serde(default, deserialize_with = "secret")]
-    pub client_secret: Option<Secret<String>>,
-    /// `client_name`
-    pub client_name: Option<String>,
-    /// `redirect_uris`: none, since no grant here redirects.
-    pub redirect_uris: Option<Vec<String>>,
-    /// `response_types`: none, likewise.
-    pub response_types: Option<Vec<String>>,
-    /// `token_endpoint_auth_method`
-    pub token_endpoint_auth_method: Option<String>,
-    /// `grant_types`
-    pub grant_types: Option<Vec<String>>,
-    /// `scope`; left out: none
-    pub scope: Option<String>,
-    /// `software_statement` (§2.3), which nobody here vouches for.
-    pub software_statement: Option<String>,
-}
-
-/// The client information response (RFC 7591 §3.2.1, RFC 7592 §3).
+/// The client information response (RFC 7591 §3.2.1, RFC 7592 §3): all that is registered, and what goes with it.
 #[derive(Debug, Serialize)]
 pub struct ClientInformation {
-    client_id: String,
+    #[serde(flatten)]
+    registered: ClientRegistration,
     client_id_issued_at: u64,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "expose")]
     client_secret: Option<Secret<String>>,
     /// 0: it does not end. Present whenever `client_secret` is.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret_expires_at: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_name: Option<String>,
-    token_endpoint_auth_method: String,
-    grant_types: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<String>,
     #[serde(serialize_with = "expose")]
     registration_access_token: Option<Secret<String>>,
     registration_client_uri: String,
@@ -81,7 +67,7 @@ pub struct ClientInformation {
 impl ClientInformation {
     /// `client_id`
     pub fn client_id(&self) -> &str {
-        &self.client_id
+        &self.registered.client_id
     }
 }
 
@@ -108,7 +94,8 @@ pub enum RegistrationError {
 }
 
 impl ClientAdmin {
-    /// Registers a client for the holder of an initial access token, which was issued to `registrar`.
+    /// Registers a client for the holder of an initial access token, which was issued to `registrar`. `offered` are the methods
+    /// of client authentication that this server offers.
     ///
     /// # Errors
     /// [`RegistrationError`].
@@ -116,6 +103,7 @@ impl ClientAdmin {
         &self,
         registrar: &ClientId,
         metadata: &ClientMetadata,
+        offered: &[&str],
     ) -> Result<ClientInformation, RegistrationError> {
         if metadata.client_id.is_some() || metadata.client_secret.is_some() {
             return Err(invalid("client_id and client_secret are made by the server; leave them out"));
@@ -124,17 +112,14 @@ impl ClientAdmin {
             AdminError::NotFound(_) => RegistrationError::InvalidToken,
             error => error.into(),
         })?;
-        let mut registration = self.judge(metadata, &registrar.scope)?;
+        let mut registration = judge(metadata, &registrar.scope, offered)?;
         registration.audiences = (!registrar.audiences.is_empty())
             .then(|| registrar.audiences.iter().map(ToString::to_string).collect());
 
         let token = secrets::generate(&*self.0.random).map_err(AdminError::from)?;
         let hash = self.keep(token.clone(), SecretForm::Hashed).await?;
         let created = self.register(NewClient { registration, ..Default::default() }, Some(hash)).await?;
-        let mut information = self.information(created.client, token);
-        information.client_secret_expires_at = created.secret.is_some().then_some(0);
-        information.client_secret = created.secret;
-        Ok(information)
+        Ok(self.information(created.client, token).with_secret(created.secret))
     }
 
     /// The registration of the client whose registration access token this is (RFC 7592 §2.1).
@@ -159,15 +144,22 @@ impl ClientAdmin {
         client_id: &str,
         token: Secret<String>,
         metadata: &ClientMetadata,
+        offered: &[&str],
     ) -> Result<ClientInformation, RegistrationError> {
         let (client_id, document) = self.admit(client_id, &token).await?;
         if metadata.client_id.as_deref() != Some(client_id.as_str()) {
             return Err(invalid("client_id must be there and must be the one that is registered"));
         }
         self.compare_secret(&document, metadata.client_secret.as_ref()).await?;
-        let mask = Mask::parse(["client_name", "token_endpoint_auth_method", "grant_types", "scope"])?;
+        let mask = Mask::parse(REPLACED)?;
         let present = document.registration.scope.as_deref().and_then(|scope| Scope::parse(scope).ok());
-        let registration = self.judge(metadata, &present.unwrap_or_default())?;
+        let registration = judge(metadata, &present.unwrap_or_default(), offered)?;
+        let (now, new) = (self.now(), NewSecret::default());
+        let made = if secrets::lacks_secret(&document, &registration, now) {
+            Some(self.make_secret(&new, secrets::form_for(&registration)).await?)
+        } else {
+            None
+        };
         let apply = |changed: &mut ClientDocument| {
             // Somebody else took a scope away, or disabled the client, since this was judged.
             if changed.registration.scope != document.registration.scope
@@ -178,10 +170,13 @@ impl ClientAdmin {
                 ));
             }
             mask.apply(&registration, &mut changed.registration);
+            secrets::end_useless(changed, now);
+            changed.secrets.extend(made.iter().map(|(record, _)| record.clone()));
             Ok(())
         };
         self.change(&client_id, None, apply).await?;
-        Ok(self.information(self.get(client_id.as_str()).await?, token))
+        let information = self.information(self.get(client_id.as_str()).await?, token);
+        Ok(information.with_secret(made.and_then(|(_, secret)| secret)))
     }
 
     /// Deletes the client whose registration access token this is (RFC 7592 §2.3).
@@ -228,89 +223,32 @@ impl ClientAdmin {
         let client = document.to_client(&self.0.defaults);
         let client = client.map_err(|error| RegistrationError::Internal(error.to_string()))?;
         let hashes: Vec<&SecretHash> = client.usable_secrets(self.now()).map(|secret| &secret.hash).collect();
+        if hashes.iter().any(|kept| self.0.secrets.is_sealed(kept, sent)) {
+            return Ok(());
+        }
         match self.0.secrets.verify(&hashes, sent, || Err(Duration::ZERO)).await {
             Verdict::Right(_) => Ok(()),
             _ => Err(invalid("client_secret is not the present one; leave it out")),
         }
     }
 
-    /// Makes a registration of metadata, or says which policy it breaks.
-    fn judge(
-        &self,
-        metadata: &ClientMetadata,
-        allowed: &Scope,
-    ) -> Result<ClientRegistration, RegistrationError> {
-        if metadata.software_statement.is_some() {
-            return Err(RegistrationError::UnapprovedSoftwareStatement);
-        }
-        if metadata.redirect_uris.as_ref().is_some_and(|uris| !uris.is_empty()) {
-            return Err(RegistrationError::InvalidRedirectUri);
-        }
-        if metadata.response_types.as_ref().is_some_and(|types| !types.is_empty()) {
-            return Err(invalid(
-                "response_types must be left out: no grant here uses the authorization endpoint",
-            ));
-        }
-        let grants = metadata.grant_types.as_deref();
-        if grants.is_some_and(|grants| {
-            grants.iter().any(|grant| grant != "client_credentials") || grants.is_empty()
-        }) {
-            return Err(invalid("grant_types must be client_credentials"));
-        }
-        let method = metadata.token_endpoint_auth_method.as_deref().unwrap_or(DEFAULT_METHOD);
-        if !matches!(method, "client_secret_basic" | "client_secret_post") {
-            return Err(invalid(
-                "token_endpoint_auth_method must be client_secret_basic or client_secret_post",
-            ));
-        }
-        if metadata
-            .client_name
-            .as_ref()
-            .is_some_and(|name| name.len() > MAX_NAME || name.chars().any(char::is_control))
-        {
-            return Err(invalid("client_name must be at most 255 bytes without control characters"));
-        }
-        let scope = match metadata.scope.as_deref().filter(|scope| !scope.is_empty()) {
-            None => None,
-            Some(text) => {
-                let scope = Scope::parse(text).map_err(|error| invalid(error.to_string()))?;
-                let refused = scope
-                    .tokens()
-                    .find(|token| token.starts_with(RESERVED_PREFIX) || !allowed.contains(token));
-                if let Some(token) = refused {
-                    let token = token.get(..64).unwrap_or(token);
-                    return Err(invalid(format!(
-                        "scope may not contain {token}: nobody passes on more than he has"
-                    )));
-                }
-                Some(scope.as_str().to_owned())
-            }
-        };
-        Ok(ClientRegistration {
-            client_name: metadata.client_name.clone(),
-            token_endpoint_auth_method: Some(method.to_owned()),
-            grant_types: Some(vec!["client_credentials".to_owned()]),
-            scope,
-            ..Default::default()
-        })
-    }
-
     fn information(&self, client: RegisteredClient, token: Secret<String>) -> ClientInformation {
         let RegisteredClient { registration, stored } = client;
+        let method = registration.token_endpoint_auth_method.unwrap_or_else(|| DEFAULT_METHOD.to_owned());
         ClientInformation {
             registration_client_uri: self.0.issuer.endpoint(&format!("/register/{}", registration.client_id)),
-            client_id: registration.client_id,
             client_id_issued_at: stored.map(|stored| stored.created_at.seconds()).unwrap_or_default(),
             client_secret: None,
             client_secret_expires_at: None,
-            client_name: registration.client_name,
-            token_endpoint_auth_method: registration
-                .token_endpoint_auth_method
-                .unwrap_or_else(|| DEFAULT_METHOD.to_owned()),
-            grant_types: registration.grant_types.unwrap_or_default(),
-            scope: registration.scope,
             registration_access_token: Some(token),
+            registered: ClientRegistration { token_endpoint_auth_method: Some(method), ..registration },
         }
+    }
+}
+
+impl ClientInformation {
+    fn with_secret(self, client_secret: Option<Secret<String>>) -> Self {
+        Self { client_secret_expires_at: client_secret.is_some().then_some(0), client_secret, ..self }
     }
 }
 
@@ -330,10 +268,6 @@ impl From<AdminError> for RegistrationError {
             | AdminError::FailedPrecondition(_) => Self::InvalidClientMetadata(error.to_string()),
         }
     }
-}
-
-fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Secret<String>>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
 }
 
 /// A secret is exposed here and nowhere else: in the response it was made for.

@@ -219,6 +219,19 @@ pub(super) fn gets_secret(registration: &ClientRegistration, new: &NewSecret) ->
     method_of(registration).map_or(without_method, TokenEndpointAuthMethod::uses_secret)
 }
 
+/// Whether a client that becomes this one needs a secret and has none for it.
+pub(super) fn lacks_secret(
+    document: &ClientDocument,
+    registration: &ClientRegistration,
+    now: Timestamp,
+) -> bool {
+    let form = form_for(registration);
+    let fits = |secret: &SecretRecord| {
+        !has_ended(secret, now) && SecretHash::parse(&secret.hash).is_ok_and(|hash| hash.form() == form)
+    };
+    gets_secret(registration, &NewSecret::default()) && !document.secrets.iter().any(fits)
+}
+
 /// Why a client has no secret.
 pub(super) fn useless(registration: &ClientRegistration) -> String {
     format!(

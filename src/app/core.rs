@@ -2,7 +2,9 @@
 
 use std::{fmt, path::Path, sync::Arc, thread};
 
-use super::{OpenedStore, StartError, admin, blocking, keys, start::Start, stores};
+use super::{
+    OpenedStore, StartError, admin, blocking, federation, keys, start::Start, stores, watch::Watched,
+};
 use crate::{
     admin::{ClientAdmin, SigningKeyAdmin, signing_keys},
     clock::Clock,
@@ -42,6 +44,8 @@ pub struct Core {
     pub replica: Arc<Replica>,
     /// Where it is kept.
     pub store: OpenedStore,
+    /// The files that must be read again when they change.
+    pub watched: Vec<Watched>,
     pub(super) clock: Arc<dyn Clock>,
     secrets: Arc<SecretVerifier>,
 }
@@ -112,6 +116,8 @@ impl Core {
         warn_when_empty(&clients, &*store.stores.clients).await;
 
         let replays = Arc::new(ReplayGuard::new(Some(Arc::clone(&store.stores.replays)), config.replay));
+        let fetcher = federation::fetcher(config, &clock);
+        let (federation, watched) = federation::from_config(config, &fetcher, &replays)?;
         let dependencies = Dependencies {
             clock: Arc::clone(&clock),
             random: Arc::new(SystemRandom),
@@ -123,13 +129,26 @@ impl Core {
             revocation_store: Some(Arc::clone(&store.stores.revocations)),
             replays: Arc::clone(&replays),
             uses,
-            published_keys: None,
+            published_keys: Some(fetcher),
+            federation,
         };
         let server = Arc::new(AuthorizationServer::new(policy, dependencies)?);
         let client_admin =
             admin::client_admin(config, &store.stores, &secrets, &clients, &revocations, &clock);
         let client_admin = Arc::new(client_admin);
-        Ok(Self { server, clients, client_admin, keys, replays, key_admin, replica, store, secrets, clock })
+        Ok(Self {
+            server,
+            clients,
+            client_admin,
+            keys,
+            replays,
+            key_admin,
+            replica,
+            store,
+            watched,
+            secrets,
+            clock,
+        })
     }
 
     /// Reads the configuration again and replaces the configured clients, or leaves them as they are. Returns how many

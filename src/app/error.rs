@@ -55,6 +55,9 @@ pub enum StartError {
     /// The descriptor set of reflection cannot be read.
     #[error("reflection could not be set up: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// The keys of a trusted issuer or trust domain cannot be used.
+    #[error("{0}")]
+    TrustedKeys(String),
     /// The certificate of the public port cannot be used.
     #[error("{0}")]
     Tls(String),

@@ -26,7 +26,7 @@ use crate::{
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves on both listeners until a signal ends it, then returns.
-pub(super) async fn until_signal(config: Config, core: Core) -> Result<(), StartError> {
+pub(super) async fn until_signal(config: Config, mut core: Core) -> Result<(), StartError> {
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
     let readiness = Readiness::default();
@@ -38,7 +38,7 @@ pub(super) async fn until_signal(config: Config, core: Core) -> Result<(), Start
 
     let public = listen("listen", config.listen).await?;
     let address = public.local_addr()?;
-    let tls = tls::open(&config, address.port(), telemetry.metrics())?;
+    let tls = tls::open(&config, address.port(), Arc::new(SystemClock), telemetry.metrics())?;
     let ops = listen_ops(&config).await?;
     let limits = Limits {
         max_connections: config.limits.max_connections,
@@ -46,10 +46,12 @@ pub(super) async fn until_signal(config: Config, core: Core) -> Result<(), Start
         ..Limits::default()
     };
     announce(&config, address, ops.as_ref().map(TcpListener::local_addr).transpose()?, &tls);
+    let mut watched = std::mem::take(&mut core.watched);
     let core = Arc::new(core);
     let mut beside = follow(&core, &config, &readiness, telemetry.metrics());
     let (public, files, dev_authority) = tls.on(public);
-    beside.spawn(watch::watch(files.into_iter().collect(), telemetry.metrics().clone(), watch::INTERVAL));
+    watched.extend(files);
+    beside.spawn(watch::watch(watched, telemetry.metrics().clone(), watch::INTERVAL));
     let snapshot_file = config.store.snapshot_file.clone();
     reload::on_hangup(config, Arc::clone(&core))?;
 

@@ -7,6 +7,7 @@
 //! - `listen`: from the first socket to the end
 //! - `follow`: what goes on beside the requests
 //! - `reload`: SIGHUP replaces the configured clients
+//! - `federation`: whose tokens prove who asks
 //! - [`tls`]: the certificate of the public port
 //! - [`watch`]: files that are read again when they change
 //! - `ops`: what the ops listener serves
@@ -16,6 +17,7 @@
 mod admin;
 mod core;
 mod error;
+mod federation;
 mod follow;
 mod keys;
 mod listen;

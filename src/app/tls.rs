@@ -19,7 +19,7 @@ use super::{
     watch::{self, Contents, Watched},
 };
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::Clock,
     config::{
         Config,
         proof::{self, Certificate},
@@ -50,7 +50,12 @@ pub enum PublicTls {
 ///
 /// # Errors
 /// [`StartError::Tls`].
-pub(super) fn open(config: &Config, port: u16, metrics: &Metrics) -> Result<PublicTls, StartError> {
+pub fn open(
+    config: &Config,
+    port: u16,
+    clock: Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<PublicTls, StartError> {
     let Some(settings) = &config.tls else { return Ok(PublicTls::Plain) };
     let client_auth = match settings.client_auth {
         proof::ClientAuth::Off => ClientAuth::Off,
@@ -59,13 +64,12 @@ pub(super) fn open(config: &Config, port: u16, metrics: &Metrics) -> Result<Publ
     };
     match &settings.certificate {
         Certificate::Files { cert_file, key_file } => {
-            let (tls, watched) =
-                from_files(cert_file, key_file, client_auth, Arc::new(SystemClock), metrics.clone())?;
+            let (tls, watched) = from_files(cert_file, key_file, client_auth, clock, metrics.clone())?;
             Ok(PublicTls::Files(tls, watched))
         }
         Certificate::Made => {
             let (tls, authority) =
-                DevAuthority::make(&std::env::temp_dir(), port, client_auth, &SystemClock, metrics)?;
+                DevAuthority::make(&std::env::temp_dir(), port, client_auth, &*clock, metrics)?;
             Ok(PublicTls::Made(tls, authority))
         }
     }
@@ -89,7 +93,7 @@ impl PublicTls {
     }
 
     /// A listener that speaks it, what reads its files again, and what is to be kept until the end.
-    pub(super) fn on(self, socket: TcpListener) -> (Listener, Option<Watched>, Option<DevAuthority>) {
+    pub fn on(self, socket: TcpListener) -> (Listener, Option<Watched>, Option<DevAuthority>) {
         match self {
             Self::Plain => (socket.into(), None, None),
             Self::Files(tls, watched) => (Listener::tls(socket, tls), Some(watched), None),
@@ -102,7 +106,7 @@ impl PublicTls {
 ///
 /// # Errors
 /// [`StartError::Tls`], which names the file at fault.
-pub fn from_files(
+fn from_files(
     cert_file: &Path,
     key_file: &Path,
     client_auth: ClientAuth,
@@ -154,7 +158,7 @@ impl DevAuthority {
     ///
     /// # Errors
     /// [`StartError::Tls`].
-    pub fn make(
+    fn make(
         directory: &Path,
         port: u16,
         client_auth: ClientAuth,

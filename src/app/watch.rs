@@ -32,7 +32,7 @@ const MAX_LENGTH: u64 = 4 << 20;
 pub type Contents = [Zeroizing<Vec<u8>>];
 
 /// Puts what files hold to use, or says in a sentence that names the file why it cannot.
-type Apply = Box<dyn FnMut(&Contents) -> Result<(), String> + Send>;
+type Apply = Box<dyn FnMut(&Contents) -> Result<(), String> + Send + Sync>;
 
 /// Files that belong together.
 pub struct Watched {
@@ -68,7 +68,7 @@ impl Watched {
         name: &'static str,
         paths: Vec<PathBuf>,
         contents: &Contents,
-        apply: impl FnMut(&Contents) -> Result<(), String> + Send + 'static,
+        apply: impl FnMut(&Contents) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
         let used = Ok(digest(contents));
         Self { name, paths, apply: Box::new(apply), used, doubted: None, refused: None }

@@ -39,16 +39,18 @@ presented_from!(
 );
 
 /// Collects the credentials of a call and reads them; the claimed client goes into the log. `client_id` is that of the
-/// message itself, beside the credentials.
+/// message itself, beside the credentials, and `grant` the assertion of a grant that consists of one.
 pub(super) fn read(
     call: &Call,
     presented: Option<impl Into<Presented>>,
     client_id: &str,
+    grant: Option<&Secret<String>>,
 ) -> Result<ClientAuthentication, Error> {
     let mut credentials = PresentedCredentials {
         authorization: call.authorization.clone(),
         client_id: non_empty(client_id.to_owned()),
         certificate: call.sender.certificate.is_some(),
+        grant_assertion: grant.cloned(),
         ..PresentedCredentials::default()
     };
     let id = match presented.map(Into::into) {
@@ -77,7 +79,7 @@ pub(super) fn read(
 
 /// The caller of an operation about tokens.
 pub(super) fn caller(call: &Call, presented: Option<impl Into<Presented>>) -> Result<Caller, Error> {
-    Ok(Caller { authentication: read(call, presented, "")?, sender: call.sender.clone() })
+    Ok(Caller { authentication: read(call, presented, "", None)?, sender: call.sender.clone() })
 }
 
 /// proto3 has no absent strings: an empty one counts as omitted, as an empty form parameter does (RFC 6749 §3.2).

@@ -41,6 +41,7 @@ pub(super) fn add_dpop_nonce(metadata: &mut MetadataMap, nonce: Option<&String>)
 fn code(error: &Error) -> Code {
     match error {
         Error::InvalidRequest(_)
+        | Error::InvalidGrant(_)
         | Error::UnsupportedGrantType(_)
         | Error::InvalidScope(_)
         | Error::InvalidTarget(_) => Code::InvalidArgument,

@@ -25,6 +25,12 @@ impl fmt::Debug for pb::ClientAssertion {
     }
 }
 
+impl fmt::Debug for pb::JwtBearerGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JwtBearerGrant").field("assertion", &HIDDEN).finish()
+    }
+}
+
 impl fmt::Debug for pb::IssueRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IssueRequest")
@@ -125,6 +131,7 @@ mod tests {
         let introspect = pb::IntrospectRequest { token: CANARY.to_owned(), ..Default::default() };
         let issue = pb::IssueRequest { dpop_proof: CANARY.to_owned(), ..Default::default() };
         let assertion = pb::ClientAssertion { client_assertion: CANARY.to_owned(), ..Default::default() };
+        let grant = pb::JwtBearerGrant { assertion: CANARY.to_owned() };
         let issued = pb::IssueResponse { access_token: CANARY.to_owned(), ..Default::default() };
         let userinfo = pb::UserInfoRequest { access_token: CANARY.to_owned() };
         let batch = pb::BatchIntrospectRequest { requests: vec![introspect.clone()], ..Default::default() };
@@ -134,7 +141,7 @@ mod tests {
         let added = admin::AddClientSecretResponse { client_secret: CANARY.to_owned(), ..Default::default() };
         let revoke = pb::RevokeRequest { token: CANARY.to_owned(), ..Default::default() };
         let printed = format!(
-            "{secret:?} {assertion:?} {introspect:?} {issue:?} {issued:?} {userinfo:?} {batch:?} {revoke:?} {create:?} {created:?} {add:?} {added:?}"
+            "{secret:?} {assertion:?} {grant:?} {introspect:?} {issue:?} {issued:?} {userinfo:?} {batch:?} {revoke:?} {create:?} {created:?} {add:?} {added:?}"
         );
         assert!(!printed.contains(CANARY), "{printed}");
         assert!(printed.contains(HIDDEN));

@@ -92,10 +92,12 @@ impl TokenService {
         use pb::issue_request::Grant;
 
         // A grant this version lacks is named to the core, which refuses it: it must never turn into another one (V-36).
-        let grant_type = match message.grant {
-            None | Some(Grant::ClientCredentials(_)) => GrantType::ClientCredentials.as_str(),
-            Some(Grant::TokenExchange(_)) => "urn:ietf:params:oauth:grant-type:token-exchange",
-            Some(Grant::JwtBearer(_)) => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        let (grant_type, assertion) = match message.grant {
+            None | Some(Grant::ClientCredentials(_)) => (GrantType::ClientCredentials.as_str(), None),
+            Some(Grant::TokenExchange(_)) => ("urn:ietf:params:oauth:grant-type:token-exchange", None),
+            Some(Grant::JwtBearer(grant)) => {
+                (GrantType::JwtBearer.as_str(), non_empty(grant.assertion).map(Secret::new))
+            }
         };
         if let Some(grant) = GrantType::parse(grant_type) {
             call.record.set_grant(grant.as_str());
@@ -105,9 +107,11 @@ impl TokenService {
                 call,
                 message.client_authentication,
                 &message.client_id,
+                assertion.as_ref(),
             )?,
             sender: call.sender.clone(),
             grant_type: Some(grant_type.to_owned()),
+            assertion,
             scope: (!message.scopes.is_empty()).then_some(RequestedScope::Tokens(message.scopes)),
             resources: message.resources.into_iter().filter_map(non_empty).collect(),
             audiences: message.audiences.into_iter().filter_map(non_empty).collect(),

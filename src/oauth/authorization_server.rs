@@ -14,7 +14,9 @@ use super::{
     },
     dpop::{Dpop, DpopPolicy},
     error::{Error, TokenRefusal},
+    federation::Federation,
     freshness::Freshness,
+    grant::GrantType,
     keys::Keys,
     metadata::Metadata,
     replay::ReplayGuard,
@@ -73,6 +75,8 @@ pub struct Dependencies {
     pub uses: Arc<SecretUses>,
     /// Knows the keys that clients publish; without it no client may have a `jwks_uri`.
     pub published_keys: Option<Arc<dyn KeySource>>,
+    /// Verifies the tokens of others; without it nobody else is trusted.
+    pub federation: Option<Arc<Federation>>,
 }
 
 /// The service that every transport calls.
@@ -87,6 +91,8 @@ pub struct AuthorizationServer {
     pub(super) revocation_store: Option<Arc<dyn RevocationStore>>,
     pub(super) replays: Arc<ReplayGuard>,
     pub(super) dpop: Dpop,
+    /// The grants that can be had.
+    pub(super) grants: Vec<GrantType>,
     pub(super) freshness: Arc<Freshness>,
     metadata: Metadata,
 }
@@ -109,7 +115,12 @@ impl AuthorizationServer {
             replays,
             uses,
             published_keys,
+            federation,
         } = dependencies;
+        let mut grants = vec![GrantType::ClientCredentials];
+        if federation.as_ref().is_some_and(|federation| federation.trusts_issuers()) {
+            grants.push(GrantType::JwtBearer);
+        }
         let throttle = policy.failed_auth_rate.map(FailureThrottle::new);
         let authenticator = Authenticator::new(authenticate::Dependencies {
             issuer: policy.issuer.clone(),
@@ -119,9 +130,11 @@ impl AuthorizationServer {
             uses,
             replays: Arc::clone(&replays),
             published_keys,
+            federation,
         })?;
         Ok(Self {
-            metadata: Metadata::new(&policy.issuer, &keys.current(), policy.registration),
+            metadata: Metadata::new(&policy.issuer, &keys.current(), &grants, policy.registration),
+            grants,
             authenticator,
             dpop: Dpop::new(&policy.dpop),
             policy,

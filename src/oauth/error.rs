@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-use super::client::assertion::refusal::AssertionRefusal;
+use super::{client::assertion::refusal::AssertionRefusal, federation::refusal::FederationRefusal};
 
 /// Why a request was refused or could not be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Error {
     InvalidRequest(Description),
     /// Client authentication failed (RFC 6749 §5.2). The answer is the same whatever the cause; the cause is for the log.
     InvalidClient(ClientRefusal),
+    /// The assertion that is the grant is not acceptable (RFC 7521 §4.1.1). The cause is for the log.
+    InvalidGrant(FederationRefusal),
     /// The client may not use this grant (RFC 6749 §5.2).
     UnauthorizedClient(Description),
     /// The server has no such grant (RFC 6749 §5.2).
@@ -69,12 +71,15 @@ pub enum ClientRefusal {
     Assertion(AssertionRefusal),
     /// It does not, and would if the client's profile were "compat".
     NeedsCompat(AssertionRefusal),
+    /// The token of a trusted issuer or of a workload does not pass a check.
+    Federation(FederationRefusal),
 }
 
 impl fmt::Display for ClientRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Assertion(refusal) => refusal.fmt(f),
+            Self::Federation(refusal) => refusal.fmt(f),
             Self::NeedsCompat(refusal) => write!(f, "{refusal}; profile \"compat\" would accept it"),
             named => write!(f, "{named:?}"),
         }
@@ -112,6 +117,7 @@ impl Error {
         match self {
             Self::InvalidRequest(_) => "invalid_request",
             Self::InvalidClient(_) => "invalid_client",
+            Self::InvalidGrant(_) => "invalid_grant",
             Self::UnauthorizedClient(_) => "unauthorized_client",
             Self::UnsupportedGrantType(_) => "unsupported_grant_type",
             Self::InvalidScope(_) => "invalid_scope",
@@ -137,6 +143,7 @@ impl Error {
             | Self::InvalidTarget(text)
             | Self::InvalidDpopProof(text) => text.as_str(),
             Self::InvalidClient(_) => "client authentication failed",
+            Self::InvalidGrant(_) => "the assertion is not acceptable for this client",
             Self::MissingToken => "an access token is required",
             Self::InvalidToken(_) => {
                 "the access token is malformed, expired, or was not issued by this server"
@@ -164,6 +171,7 @@ impl Error {
     pub fn log_detail(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::InvalidClient(reason) => Some(reason.to_string().into()),
+            Self::InvalidGrant(reason) => Some(reason.to_string().into()),
             Self::InvalidToken(reason) => Some(format!("{reason:?}").into()),
             Self::ServerError(cause) => Some(cause.as_str().into()),
             _ => None,

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use super::{
     access_token::AccessTokenClaims,
     authorization_server::AuthorizationServer,
-    client::{Client, ClientAuthentication},
+    client::{AuthenticatedClient, Client, ClientAuthentication},
     confirmation::Confirmation,
     error::{Description, Error},
     grant::{GrantType, client_credentials},
@@ -36,6 +36,8 @@ pub struct TokenRequest {
     pub sender: Sender,
     /// `grant_type`
     pub grant_type: Option<String>,
+    /// `assertion`, the grant of RFC 7523 §2.1
+    pub assertion: Option<Secret<String>>,
     /// `scope`
     pub scope: Option<RequestedScope>,
     /// `resource` (RFC 8707 §2)
@@ -80,7 +82,7 @@ impl AuthorizationServer {
     /// Issues an access token.
     ///
     /// # Errors
-    /// Those of client authentication, then [`Error::UnsupportedGrantType`], [`Error::UnauthorizedClient`],
+    /// Those of client authentication, then [`Error::InvalidGrant`], [`Error::UnsupportedGrantType`], [`Error::UnauthorizedClient`],
     /// [`Error::InvalidScope`], [`Error::InvalidTarget`], [`Error::InvalidRequest`].
     pub async fn issue(&self, request: TokenRequest) -> Result<TokenResponse, Error> {
         let grant_type =
@@ -98,7 +100,8 @@ impl AuthorizationServer {
             audiences: &request.audiences,
             lifetime: request.lifetime,
         };
-        let Terms { scope, audiences, lifetime, alg } = self.decide(&client, &wish).terms()?;
+        let Terms { grant, scope, audiences, lifetime, alg } = self.decide(&client, &wish).terms()?;
+        self.check_grant(grant, &client, request.assertion.as_ref(), now).await?;
 
         // 4. Bind (RFC 8705 §3, RFC 9449 §5).
         let confirmation = self.bind(&client, &request.sender, now).await?;
@@ -133,16 +136,31 @@ impl AuthorizationServer {
         })
     }
 
+    /// Verifies what a grant consists of beside the client that presents it. The subject of an assertion must be one that may
+    /// act as the client; the token is then the client's own, as with client_credentials.
+    async fn check_grant(
+        &self,
+        grant: GrantType,
+        client: &AuthenticatedClient,
+        assertion: Option<&Secret<String>>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        match grant {
+            GrantType::ClientCredentials => Ok(()),
+            GrantType::JwtBearer if client.proved_by_grant() => Ok(()),
+            GrantType::JwtBearer => {
+                let assertion = assertion.ok_or_else(|| Error::invalid_request("assertion is missing"))?;
+                self.authenticator.accept_grant(client, assertion, now).await
+            }
+        }
+    }
+
     /// Decides every part of a token request. The parts do not depend on each other, so that all can be explained.
     pub(super) fn decide(&self, client: &Client, wish: &Wish<'_>) -> Decisions {
-        let grant = authorise_grant(client, wish.grant_type);
-        let scope = match grant {
-            // A refused grant has no rule for scopes of its own; that of the only grant tells the most.
-            Ok(GrantType::ClientCredentials) | Err(_) => client_credentials::grant_scope(client, wish.scope),
-        };
         Decisions {
-            grant,
-            scope,
+            grant: self.authorise_grant(client, wish.grant_type),
+            // Every grant gives a client what it is registered for.
+            scope: client_credentials::grant_scope(client, wish.scope),
             audiences: resource::choose(client, self.issuer(), wish.resources, wish.audiences),
             lifetime: self.lifetime(client, wish.lifetime),
             alg: client.access_token_signing_alg,
@@ -159,6 +177,22 @@ impl AuthorizationServer {
             }
             Some(wish) => Ok(Duration::from_secs(wish.as_secs()).min(longest)),
         }
+    }
+
+    /// RFC 6749 §5.2: a grant nobody can use is unsupported, one this client may not use is unauthorized.
+    fn authorise_grant(&self, client: &Client, grant_type: &str) -> Result<GrantType, Error> {
+        let offered = GrantType::parse(grant_type).filter(|grant| self.grants.contains(grant));
+        let grant = offered.ok_or_else(|| {
+            let names: Vec<_> = self.grants.iter().map(|grant| grant.as_str()).collect();
+            let text = format!("this server supports grant_type={} only", names.join(" and "));
+            Error::UnsupportedGrantType(Description::new(text))
+        })?;
+        if !client.grant_types.contains(&grant) {
+            return Err(Error::UnauthorizedClient(Description::new(
+                "the client is not registered for this grant_type",
+            )));
+        }
+        Ok(grant)
     }
 
     fn sign(&self, alg: SigningAlgorithm, claims: &AccessTokenClaims<'_>) -> Result<String, Error> {
@@ -206,6 +240,7 @@ pub(super) struct Decisions {
 /// What a token is issued on.
 #[derive(Debug)]
 pub(super) struct Terms {
+    pub(super) grant: GrantType,
     pub(super) scope: Scope,
     pub(super) audiences: Vec<Audience>,
     pub(super) lifetime: Duration,
@@ -215,24 +250,14 @@ pub(super) struct Terms {
 impl Decisions {
     /// The terms, or the first refusal.
     pub(super) fn terms(self) -> Result<Terms, Error> {
-        self.grant?;
-        Ok(Terms { scope: self.scope?, audiences: self.audiences?, lifetime: self.lifetime?, alg: self.alg })
+        Ok(Terms {
+            grant: self.grant?,
+            scope: self.scope?,
+            audiences: self.audiences?,
+            lifetime: self.lifetime?,
+            alg: self.alg,
+        })
     }
-}
-
-/// RFC 6749 §5.2: a grant nobody can use is unsupported, one this client may not use is unauthorized.
-fn authorise_grant(client: &Client, grant_type: &str) -> Result<GrantType, Error> {
-    let grant = GrantType::parse(grant_type).ok_or_else(|| {
-        Error::UnsupportedGrantType(Description::new(
-            "this server supports grant_type=client_credentials only",
-        ))
-    })?;
-    if !client.grant_types.contains(&grant) {
-        return Err(Error::UnauthorizedClient(Description::new(
-            "the client is not registered for this grant_type",
-        )));
-    }
-    Ok(grant)
 }
 
 /// A token is exposed here and nowhere else: in the response it was made for.

@@ -45,8 +45,13 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// The document of a server with this issuer and these keys, where clients may register themselves or not.
-    pub fn new(issuer: &Issuer, keys: &KeyRing, registration: bool) -> Self {
+    /// The methods of client authentication that the document lists.
+    pub fn methods(&self) -> &[&'static str] {
+        &self.token_endpoint_auth_methods_supported
+    }
+
+    /// The document of a server with this issuer, these keys and these grants, where clients may register themselves or not.
+    pub fn new(issuer: &Issuer, keys: &KeyRing, grants: &[GrantType], registration: bool) -> Self {
         let methods: Vec<_> = [
             TokenEndpointAuthMethod::ClientSecretBasic,
             TokenEndpointAuthMethod::ClientSecretPost,
@@ -71,7 +76,7 @@ impl Metadata {
             userinfo_endpoint: issuer.endpoint("/userinfo"),
             jwks_uri: issuer.endpoint("/.well-known/jwks.json"),
             registration_endpoint: registration.then(|| issuer.endpoint("/register")),
-            grant_types_supported: GrantType::ALL.iter().map(|grant| grant.as_str()).collect(),
+            grant_types_supported: grants.iter().map(|grant| grant.as_str()).collect(),
             response_types_supported: ["none"],
             token_endpoint_auth_methods_supported: methods.clone(),
             token_endpoint_auth_signing_alg_values_supported: of_assertions.clone(),

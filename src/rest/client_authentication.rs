@@ -6,17 +6,22 @@ use super::{
     facts::{Facts, authorization},
     form::Form,
 };
-use crate::oauth::{
-    Error,
-    client::{ClientAuthentication, PresentedCredentials},
-    introspect::Caller,
+use crate::{
+    oauth::{
+        Error,
+        client::{ClientAuthentication, PresentedCredentials},
+        introspect::Caller,
+    },
+    secret::Secret,
 };
 
-/// Collects the credentials of a request and reads them; the claimed client goes into the log.
+/// Collects the credentials of a request and reads them; the claimed client goes into the log. `grant` is the assertion of
+/// a grant that consists of one.
 pub(super) fn read(
     headers: &HeaderMap,
     form: &mut Form,
     facts: &Facts,
+    grant: Option<&Secret<String>>,
 ) -> Result<ClientAuthentication, Error> {
     let authentication = ClientAuthentication::read(PresentedCredentials {
         authorization: authorization(headers),
@@ -25,6 +30,7 @@ pub(super) fn read(
         client_assertion: form.take_secret("client_assertion"),
         client_assertion_type: form.take("client_assertion_type"),
         certificate: facts.has_certificate(),
+        grant_assertion: grant.cloned(),
     })?;
     facts.record.set_client_id(authentication.client_id().as_str());
     Ok(authentication)
@@ -37,5 +43,5 @@ pub(super) fn caller(
     facts: &Facts,
     path: &'static str,
 ) -> Result<Caller, Error> {
-    Ok(Caller { authentication: read(headers, form, facts)?, sender: facts.sender(headers, path) })
+    Ok(Caller { authentication: read(headers, form, facts, None)?, sender: facts.sender(headers, path) })
 }

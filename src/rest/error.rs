@@ -108,6 +108,7 @@ fn oauth(error: &Error, challenge: Challenge) -> Response {
 fn status(error: &Error, challenge: Challenge) -> StatusCode {
     match error {
         Error::InvalidRequest(_)
+        | Error::InvalidGrant(_)
         | Error::UnauthorizedClient(_)
         | Error::UnsupportedGrantType(_)
         | Error::InvalidScope(_)

@@ -51,13 +51,16 @@ async fn issue(
 ) -> Result<TokenResponse, Refusal> {
     let mut form = Form::read(headers, uri, body, rest.max_body_bytes).await?;
     let grant_type = form.take("grant_type");
-    if let Some(grant) = grant_type.as_deref().and_then(GrantType::parse) {
+    let grant = grant_type.as_deref().and_then(GrantType::parse);
+    if let Some(grant) = grant {
         facts.record.set_grant(grant.as_str());
     }
+    let assertion = form.take_secret("assertion").filter(|_| grant == Some(GrantType::JwtBearer));
     let request = TokenRequest {
-        authentication: client_authentication::read(headers, &mut form, facts)?,
+        authentication: client_authentication::read(headers, &mut form, facts, assertion.as_ref())?,
         sender: facts.sender(headers, PATH),
         grant_type,
+        assertion,
         scope: form.take("scope").map(RequestedScope::Text),
         resources: form.take_all("resource"),
         audiences: form.take_all("audience"),

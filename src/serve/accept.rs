@@ -40,6 +40,14 @@ impl Listener {
     pub fn tls(socket: TcpListener, tls: Tls) -> Self {
         Self { socket, tls: Some(tls) }
     }
+
+    /// Its address, with the port that the system chose for port 0.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
 }
 
 /// A listener without TLS.

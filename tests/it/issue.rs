@@ -252,7 +252,7 @@ async fn what_is_not_built_is_refused_over_grpc() {
     let auth = Auth::of("es256");
     let request = pb::IssueRequest::default;
     let exchange = Grant::TokenExchange(pb::TokenExchangeGrant {});
-    let bearer = Grant::JwtBearer(pb::JwtBearerGrant {});
+    let bearer = Grant::JwtBearer(pb::JwtBearerGrant::default());
     let assertion = ClientAuthentication::ClientAssertion(pb::ClientAssertion {
         client_assertion: "junk".to_owned(),
         client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned(),

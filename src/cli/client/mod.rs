@@ -29,7 +29,7 @@ use crate::grpc::pb::admin as pb;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Register a client; prints its secret, this once
+    /// Register a client; prints its secret, if it has one, this once
     Create(Box<Create>),
     /// List the clients of the store
     List(List),
@@ -54,7 +54,7 @@ pub(super) enum Command {
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  mintage client create --client-id billing --scope \"read write\"\n  mintage client create --client-id operator --admin"
+    after_help = "Examples:\n  mintage client create --client-id billing --scope \"read write\"\n  mintage client create --client-id operator --admin\n  mintage client create --client-id billing --scope read --auth-method private_key_jwt --jwks-file jwks.json"
 )]
 pub(super) struct Create {
     /// Its identifier; left out, one is made
@@ -205,13 +205,14 @@ async fn update(arguments: Update) -> Result<Report, Failure> {
     let mut client = arguments.members.client(arguments.client_id)?;
     let paths = arguments.changes.apply(&arguments.members, &mut client)?;
     client.etag = arguments.etag.unwrap_or_default();
+    let method_changed = paths.iter().any(|path| path == "token_endpoint_auth_method");
     let request = pb::UpdateClientRequest {
         client: Some(client),
         update_mask: Some(FieldMask { paths }),
         validate_only: arguments.validate_only,
     };
     let response = Backend::open(&arguments.target).await?.update(request).await?;
-    show::client(&response.client.unwrap_or_default(), None)
+    show::updated(&response.client.unwrap_or_default(), method_changed && !arguments.validate_only)
 }
 
 async fn delete(arguments: Delete) -> Result<Report, Failure> {

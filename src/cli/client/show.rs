@@ -96,8 +96,22 @@ pub(super) fn created(response: &pb::CreateClientResponse, validate_only: bool) 
         );
     } else if !response.client_secret.is_empty() {
         text.push_str(&secret_text(&response.client_secret));
+    } else if response.secret_id.is_empty() {
+        text.push_str("It has no secret, because the way it proves who it is needs none.\n");
     }
     Ok(Report { text, json: to_json(&json)? })
+}
+
+/// A client that was changed.
+pub(super) fn updated(client: &pb::Client, method_changed: bool) -> Result<Report, Failure> {
+    let mut report = self::client(client, None)?;
+    if method_changed {
+        report.text.push_str(&format!(
+            "Secrets that its method does not use have ended; see: mintage client secret list {}\n",
+            client.client_id
+        ));
+    }
+    Ok(report)
 }
 
 /// A page of clients.

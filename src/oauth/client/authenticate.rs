@@ -24,6 +24,7 @@ use crate::{
     jose::verification_key::InvalidKey,
     oauth::{
         error::{ClientRefusal, Error},
+        federation::{Federation, Unproven, refusal::FederationRefusal},
         issuer::Issuer,
         replay::{Namespace, ReplayError, ReplayGuard},
         sender::Sender,
@@ -42,6 +43,15 @@ pub struct AuthenticatedClient {
     client: Arc<Client>,
     /// What is kept of the secret it proved to know, if that is how it did.
     secret: Option<SecretHash>,
+    /// Whether the assertion that is the grant was the proof.
+    by_grant: bool,
+}
+
+impl AuthenticatedClient {
+    /// Whether the assertion that is the grant was the proof, so that it is verified and used up.
+    pub(in crate::oauth) fn proved_by_grant(&self) -> bool {
+        self.by_grant
+    }
 }
 
 impl Deref for AuthenticatedClient {
@@ -61,6 +71,7 @@ pub struct Authenticator {
     throttle: Option<FailureThrottle>,
     uses: Arc<SecretUses>,
     replays: Arc<ReplayGuard>,
+    federation: Option<Arc<Federation>>,
 }
 
 /// What an [`Authenticator`] takes from outside.
@@ -80,6 +91,8 @@ pub struct Dependencies {
     pub replays: Arc<ReplayGuard>,
     /// Knows the keys that clients publish.
     pub published_keys: Option<Arc<dyn KeySource>>,
+    /// Verifies the tokens of others.
+    pub federation: Option<Arc<Federation>>,
 }
 
 impl Authenticator {
@@ -88,10 +101,10 @@ impl Authenticator {
     /// # Errors
     /// [`InvalidKey`] when the generator of keys fails.
     pub fn new(dependencies: Dependencies) -> Result<Self, InvalidKey> {
-        let Dependencies { issuer, directory, secrets, throttle, uses, replays, published_keys } =
+        let Dependencies { issuer, directory, secrets, throttle, uses, replays, published_keys, federation } =
             dependencies;
         let assertions = AssertionVerifier::new(issuer, Arc::clone(&secrets), published_keys)?;
-        Ok(Self { directory, verifier: secrets, assertions, throttle, uses, replays })
+        Ok(Self { directory, verifier: secrets, assertions, throttle, uses, replays, federation })
     }
 
     /// Verifies a claim that a sender makes.
@@ -100,7 +113,7 @@ impl Authenticator {
     /// end in the same error (V-22, V-25).
     ///
     /// # Errors
-    /// [`Error::InvalidClient`]; [`Error::RateLimited`] after too many failures; [`Error::Busy`] when the secret could not
+    /// [`Error::InvalidClient`], or [`Error::InvalidGrant`] when the grant is the proof; [`Error::RateLimited`] after too many failures; [`Error::Busy`] when the secret could not
     /// be checked in time; [`Error::TemporarilyUnavailable`] when the client could not be looked up, or when the store cannot
     /// say whether an assertion was used before.
     pub async fn authenticate(
@@ -113,7 +126,9 @@ impl Authenticator {
             Proof::Secret { secret, method } => {
                 self.by_secret(&claim.client_id, secret, *method, sender.source, now).await
             }
-            Proof::Assertion { .. } | Proof::Certificate => self.by_key(claim, sender, now).await,
+            Proof::Assertion { .. } | Proof::Certificate | Proof::Grant { .. } => {
+                self.by_key(claim, sender, now).await
+            }
         }
     }
 
@@ -135,6 +150,10 @@ impl Authenticator {
         };
         // Which of the methods of a proof it is, the registration of the client decides.
         let verified = match &claim.proof {
+            Proof::Assertion { assertion, kind } if self.is_foreign(assertion, *kind) => {
+                self.by_foreign_assertion(client, assertion, *kind, now).await
+            }
+            Proof::Grant { assertion } => self.by_grant(client, assertion, now).await,
             Proof::Assertion { assertion, kind: AssertionKind::JwtBearer } => {
                 let client = client.filter(|client| uses(client, &assertion::METHODS));
                 self.by_assertion(client, &claim.client_id, assertion, sender, now).await
@@ -145,10 +164,10 @@ impl Authenticator {
         };
         match verified {
             // Where the store is not read any more, a known client must not tell itself apart (V-22).
-            Err(Error::InvalidClient(_)) if attempt.exhausted.is_some() => {
+            Err(Error::InvalidClient(_) | Error::InvalidGrant(_)) if attempt.exhausted.is_some() => {
                 Err(Error::RateLimited { retry_after: attempt.exhausted.unwrap_or_default() })
             }
-            Err(Error::InvalidClient(_)) => verified,
+            Err(Error::InvalidClient(_) | Error::InvalidGrant(_)) => verified,
             _ => {
                 attempt.forgive();
                 verified
@@ -191,8 +210,80 @@ impl Authenticator {
         }
         let secret = secret.map(|secret| secret.hash.clone());
         client
-            .map(|client| AuthenticatedClient { client, secret })
+            .map(|client| AuthenticatedClient { client, secret, by_grant: false })
             .ok_or(Error::InvalidClient(ClientRefusal::Assertion(AssertionRefusal::Client)))
+    }
+
+    /// Whether an assertion is one of somebody else than the client.
+    fn is_foreign(&self, assertion: &Secret<String>, kind: AssertionKind) -> bool {
+        kind == AssertionKind::JwtSpiffe
+            || self.federation.as_ref().is_some_and(|federation| federation.is_foreign(assertion.expose()))
+    }
+
+    /// By a token of a trusted issuer, or a JWT-SVID.
+    async fn by_foreign_assertion(
+        &self,
+        client: Option<Arc<Client>>,
+        assertion: &Secret<String>,
+        kind: AssertionKind,
+        now: Timestamp,
+    ) -> Result<AuthenticatedClient, Error> {
+        let only_workloads = kind == AssertionKind::JwtSpiffe;
+        let accepted = self.accept_foreign(client, assertion, only_workloads, now).await;
+        let client = accepted.map_err(|unproven| match unproven {
+            Unproven::Refused(refusal) => Error::InvalidClient(ClientRefusal::Federation(refusal)),
+            Unproven::Later(error) => error,
+        })?;
+        Ok(AuthenticatedClient { client, secret: None, by_grant: false })
+    }
+
+    /// By the assertion that is the grant, and by nothing beside it.
+    async fn by_grant(
+        &self,
+        client: Option<Arc<Client>>,
+        assertion: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<AuthenticatedClient, Error> {
+        let accepted = self.accept_foreign(client, assertion, false, now).await;
+        let client = accepted.map_err(invalid_grant)?;
+        Ok(AuthenticatedClient { client, secret: None, by_grant: true })
+    }
+
+    /// Verifies a token of somebody else, whether there is a client or not (V-22), and accepts it for the client.
+    async fn accept_foreign(
+        &self,
+        client: Option<Arc<Client>>,
+        assertion: &Secret<String>,
+        only_workloads: bool,
+        now: Timestamp,
+    ) -> Result<Arc<Client>, Unproven> {
+        let federation = self.federation.as_ref().ok_or(FederationRefusal::NotTrusted)?;
+        let vouched = federation.verify(assertion.expose(), now).await?;
+        if only_workloads && !vouched.is_of_workload() {
+            return Err(FederationRefusal::NotTrusted.into());
+        }
+        let client = client.filter(|client| vouched.is_proof_for(client));
+        let client = client.ok_or(FederationRefusal::OtherSubject)?;
+        federation.accept(vouched, &client, now).await?;
+        Ok(client)
+    }
+
+    /// Verifies the assertion of a grant that a client presents who proved by other means who it is.
+    ///
+    /// # Errors
+    /// [`Error::InvalidGrant`]; those of the store and of keys that cannot be had.
+    pub(in crate::oauth) async fn accept_grant(
+        &self,
+        client: &Client,
+        assertion: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let accepted = async {
+            let federation = self.federation.as_ref().ok_or(FederationRefusal::NotTrusted)?;
+            let vouched = federation.verify(assertion.expose(), now).await?;
+            federation.accept(vouched, client, now).await
+        };
+        accepted.await.map_err(invalid_grant)
     }
 
     /// Whether a client that authenticated a while ago still could in the same way: it is enabled, nothing about how it
@@ -217,7 +308,7 @@ impl Authenticator {
         };
         client
             .filter(stands)
-            .map(|client| AuthenticatedClient { client, secret: before.secret.clone() })
+            .map(|client| AuthenticatedClient { client, ..before.clone() })
             .ok_or(Error::InvalidClient(ClientRefusal::WrongCredentials))
     }
 
@@ -278,7 +369,7 @@ impl Authenticator {
                 }
                 attempt.forgive();
                 let secret = secret.map(|secret| secret.hash.clone());
-                Ok(AuthenticatedClient { client: Arc::clone(client), secret })
+                Ok(AuthenticatedClient { client: Arc::clone(client), secret, by_grant: false })
             }
             (Verdict::NoToll(retry_after), _) => Err(Error::RateLimited { retry_after }),
             (Verdict::NoTurn, _) => {
@@ -296,6 +387,13 @@ impl Authenticator {
 /// Whether the client is registered for one of these methods.
 fn uses(client: &Client, methods: &[TokenEndpointAuthMethod]) -> bool {
     client.token_endpoint_auth_method.is_some_and(|method| methods.contains(&method))
+}
+
+fn invalid_grant(unproven: Unproven) -> Error {
+    match unproven {
+        Unproven::Refused(refusal) => Error::InvalidGrant(refusal),
+        Unproven::Later(error) => error,
+    }
 }
 
 /// Who presents an assertion again is no client; when nobody can say whether it was, the caller may come back with another.

@@ -26,6 +26,8 @@ pub struct PresentedCredentials {
     pub client_assertion_type: Option<String>,
     /// Whether the connection has a client certificate (RFC 8705 §2).
     pub certificate: bool,
+    /// `assertion` of the grant of RFC 7523 §2.1, when it is that grant.
+    pub grant_assertion: Option<Secret<String>>,
 }
 
 /// A readable claim to be a client, not yet verified.
@@ -48,6 +50,8 @@ pub(super) enum Proof {
     Assertion { assertion: Secret<String>, kind: AssertionKind },
     /// The certificate of the connection.
     Certificate,
+    /// Nothing but the assertion that is the grant (RFC 7521 §4.1: authentication of the client beside it is optional).
+    Grant { assertion: Secret<String> },
 }
 
 /// `client_assertion_type`
@@ -92,6 +96,9 @@ impl ClientAuthentication {
             ));
         }
         match (&authorization[..], client_secret, assertion, kind) {
+            ([], None, None, None) if presented.grant_assertion.is_some() => {
+                Self::read_grant(client_id.as_deref(), presented.grant_assertion)
+            }
             ([], None, None, None) if presented.certificate => Self::read_certificate(client_id.as_deref()),
             ([], None, None, None) => Err(Error::InvalidClient(ClientRefusal::NoCredentials)),
             ([], Some(secret), ..) => {
@@ -124,6 +131,16 @@ impl ClientAuthentication {
         })?;
         let client_id = ClientId::parse(client_id).map_err(|_| malformed())?;
         Ok(Self { client_id, proof: Proof::Certificate })
+    }
+
+    /// The subject of the assertion may be one of several clients, so that the request has to say which.
+    fn read_grant(client_id: Option<&str>, assertion: Option<Secret<String>>) -> Result<Self, Error> {
+        let client_id = client_id.ok_or_else(|| {
+            Error::invalid_request("client_id is missing; it says which client the assertion is for")
+        })?;
+        let client_id = ClientId::parse(client_id).map_err(|_| malformed())?;
+        let assertion = assertion.ok_or_else(malformed)?;
+        Ok(Self { client_id, proof: Proof::Grant { assertion } })
     }
 
     /// RFC 7521 §4.2: `client_id` is optional, and must then name the subject of the assertion; whether it does is checked
@@ -231,6 +248,7 @@ mod tests {
             client_assertion_type: assertion
                 .then(|| "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned()),
             certificate: false,
+            grant_assertion: None,
         };
         let refused = |presented| ClientAuthentication::read(presented).unwrap_err().code();
         assert_eq!(refused(presented(1, true, false)), "invalid_request");
@@ -265,6 +283,21 @@ mod tests {
         assert_eq!(read(Some("x"), None).unwrap_err().code(), "invalid_request");
         assert_eq!(read(None, Some(jwt_bearer)).unwrap_err().code(), "invalid_request");
         assert_eq!(read(Some("x"), Some("jwt-bearer")).unwrap_err().code(), "invalid_client");
+    }
+
+    // RFC 7521 §4.1
+    #[test]
+    fn a_grant_may_stand_alone_and_then_names_its_client() {
+        let presented = PresentedCredentials {
+            grant_assertion: Some("x".into()),
+            certificate: true,
+            ..PresentedCredentials::default()
+        };
+        assert_eq!(ClientAuthentication::read(presented.clone()).unwrap_err().code(), "invalid_request");
+        let presented = PresentedCredentials { client_id: Some("id".to_owned()), ..presented };
+        assert!(matches!(ClientAuthentication::read(presented.clone()).unwrap().proof, Proof::Grant { .. }));
+        let presented = PresentedCredentials { client_secret: Some("secret".into()), ..presented };
+        assert!(matches!(ClientAuthentication::read(presented).unwrap().proof, Proof::Secret { .. }));
     }
 
     // CHK-112

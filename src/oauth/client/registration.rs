@@ -383,7 +383,7 @@ fn check_plain(secret: &Secret<String>) -> Result<(), String> {
 
 fn known_grant_type(name: &str) -> Result<GrantType, String> {
     GrantType::parse(name)
-        .ok_or_else(|| format!("{name:?} is not a grant this server offers; use \"client_credentials\""))
+        .ok_or_else(|| format!("{name:?} is not a grant this server offers; use \"client_credentials\" or, for tokens of trusted issuers, \"urn:ietf:params:oauth:grant-type:jwt-bearer\""))
 }
 
 fn check_lifetime(lifetime: Duration, max: Duration) -> Result<(), String> {

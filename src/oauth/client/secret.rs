@@ -301,6 +301,14 @@ impl SecretVerifier {
         self.sealer.open(sealed)
     }
 
+    /// Whether what is kept is this secret, sealed.
+    pub fn is_sealed(&self, kept: &SecretHash, presented: &Secret<String>) -> bool {
+        let SecretHash::Sealed(sealed) = kept else { return false };
+        self.open(sealed).is_some_and(|secret| {
+            verify_slices_are_equal(secret.expose(), presented.expose().as_bytes()).is_ok()
+        })
+    }
+
     /// Hashes a secret for keeping.
     ///
     /// # Errors

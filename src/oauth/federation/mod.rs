@@ -25,7 +25,7 @@ use self::{
 };
 use super::{
     client::{
-        Client,
+        Client, TokenEndpointAuthMethod,
         keys::{KeyError, KeySource},
         spiffe::SpiffeId,
     },
@@ -286,6 +286,22 @@ impl Federation {
 }
 
 impl Vouched {
+    /// Whether the subject is a workload.
+    pub fn is_of_workload(&self) -> bool {
+        matches!(self.subject, Subject::Workload(_))
+    }
+
+    /// Whether it is proof enough that the client asks: the client is registered for no other method (CHK-25). As a grant it
+    /// may come beside any.
+    pub fn is_proof_for(&self, client: &Client) -> bool {
+        match (&self.subject, client.token_endpoint_auth_method) {
+            (Subject::OfIssuer { .. }, method) => {
+                method.is_none_or(|method| method == TokenEndpointAuthMethod::PrivateKeyJwt)
+            }
+            (Subject::Workload(_), method) => method == Some(TokenEndpointAuthMethod::SpiffeJwt),
+        }
+    }
+
     fn may_act_as(&self, client: &Client) -> bool {
         match &self.subject {
             Subject::OfIssuer { issuer, subject } => client.proof.federated.iter().any(|registered| {

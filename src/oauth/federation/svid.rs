@@ -12,7 +12,7 @@ use crate::{
     },
     oauth::{
         client::{
-            CertificateSubject, Client, TokenEndpointAuthMethod,
+            CertificateSubject, Client,
             spiffe::{SpiffeId, SpiffePattern},
         },
         issuer::Issuer,
@@ -53,8 +53,7 @@ pub(super) fn check(
 
 /// Whether a workload is the client, or one of those that are.
 pub(super) fn may_act_as(id: &SpiffeId, client: &Client) -> bool {
-    client.token_endpoint_auth_method == Some(TokenEndpointAuthMethod::SpiffeJwt)
-        && workloads(client).is_some_and(|workloads| workloads.matches(id))
+    workloads(client).is_some_and(|workloads| workloads.matches(id))
 }
 
 /// `spiffe_id` says which; without it `tls_client_auth_san_uri`, then the `client_id`.

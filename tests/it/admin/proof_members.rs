@@ -105,6 +105,81 @@ async fn each_of_them_changes_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_method_without_secret_has_none() {
+    let server = AdminServer::start().await;
+    let mut admin = server.operator().await;
+    let request = pb::CreateClientRequest { client: Some(full()), ..Default::default() };
+    let created = admin.create_client(request.clone()).await.unwrap();
+    assert_eq!((created.client_secret.as_str(), created.secret_id.as_str()), ("", ""));
+    let chosen =
+        pb::CreateClientRequest { client_secret: "correct horse battery".to_owned(), ..request.clone() };
+    let ends = Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 });
+    let ending = pb::CreateClientRequest { secret_expire_time: ends, ..request };
+    for mut request in [chosen, ending] {
+        request.client.as_mut().unwrap().client_id = "other".to_owned();
+        let refused = admin.create_client(request).await.unwrap_err();
+        assert!(
+            violation(&refused, "client_secret").contains("\"private_key_jwt\" uses no secret"),
+            "{refused:?}"
+        );
+    }
+    let add = pb::AddClientSecretRequest { client_id: "billing".to_owned(), ..Default::default() };
+    let refused = admin.add_client_secret(add).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("\"private_key_jwt\" uses no secret"), "{}", refused.message());
+
+    // Whoever is named by another issuer needs none, and may have one.
+    let federated =
+        pb::Client { token_endpoint_auth_method: String::new(), client_id: "f".to_owned(), ..full() };
+    assert_eq!(admin.create(federated.clone()).await.1, "");
+    let add = pb::AddClientSecretRequest { client_id: "f".to_owned(), ..Default::default() };
+    assert!(admin.add_client_secret(add).await.unwrap().client_secret.starts_with("mint_"));
+}
+
+// V-25
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_method_ends_the_secrets_it_does_not_use() {
+    let server = AdminServer::start().await;
+    let mut admin = server.operator().await;
+    let (_, secret) = admin.create(client("c", "read")).await;
+    assert!(server.token("c", &secret).await.is_ok());
+    let jwks_json = JWKS.as_bytes().to_vec();
+    let to = |method: &str| pb::Client {
+        token_endpoint_auth_method: method.to_owned(),
+        jwks_json: jwks_json.clone(),
+        ..client("c", "")
+    };
+    for validate_only in [true, false] {
+        let client = Some(to("private_key_jwt"));
+        let request = pb::UpdateClientRequest { client, validate_only, ..Default::default() };
+        admin.update_client(request).await.unwrap();
+        assert_eq!(server.token("c", &secret).await.is_ok(), validate_only);
+    }
+    let list = pb::ListClientSecretsRequest { client_id: "c".to_owned() };
+    let listed = admin.list_client_secrets(list.clone()).await.unwrap().secrets;
+    assert_eq!(listed.len(), 1);
+    assert!(listed[0].expire_time.is_some());
+
+    let request = pb::UpdateClientRequest { client: Some(to("client_secret_basic")), ..Default::default() };
+    admin.update_client(request).await.unwrap();
+    assert!(server.token("c", &secret).await.is_err());
+    let add = pb::AddClientSecretRequest { client_id: "c".to_owned(), ..Default::default() };
+    let again = admin.add_client_secret(add).await.unwrap().client_secret;
+    assert!(server.token("c", &again).await.is_ok());
+
+    // Basic and post use the same secrets.
+    let request = pb::UpdateClientRequest { client: Some(to("client_secret_post")), ..Default::default() };
+    admin.update_client(request).await.unwrap();
+    let listed = admin.list_client_secrets(list.clone()).await.unwrap().secrets;
+    assert_eq!(listed.iter().filter(|secret| secret.expire_time.is_none()).count(), 1);
+    // An HMAC needs the secret itself, of which a hash is kept.
+    let request = pb::UpdateClientRequest { client: Some(to("client_secret_jwt")), ..Default::default() };
+    admin.update_client(request).await.unwrap();
+    let listed = admin.list_client_secrets(list).await.unwrap().secrets;
+    assert!(listed.iter().all(|secret| secret.expire_time.is_some()), "{listed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_key_set_is_refused() {
     let server = AdminServer::start().await;
     let mut admin = server.operator().await;

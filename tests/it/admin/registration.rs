@@ -3,6 +3,8 @@
 use mintage::grpc::pb::admin as pb;
 use serde_json::{Value, json};
 
+mod keys;
+
 use crate::support::{
     admin::{AdminServer, ISSUER, SECRET, client},
     http::Reply,
@@ -47,6 +49,7 @@ async fn a_client_registers_itself_and_gets_tokens() {
             "token_endpoint_auth_method": "client_secret_basic",
             "grant_types": ["client_credentials"],
             "scope": "read",
+            "audiences": ["https://id.example", "https://api.example"],
             "registration_access_token": text(&information, "registration_access_token"),
             "registration_client_uri": format!("{ISSUER}/register/{id}"),
         })
@@ -97,6 +100,12 @@ async fn the_policy_is_that_nobody_passes_on_more_than_he_has() {
         (json!({ "response_types": ["code"] }), "invalid_client_metadata"),
         (json!({ "token_endpoint_auth_method": "none" }), "invalid_client_metadata"),
         (json!({ "token_endpoint_auth_method": "private_key_jwt" }), "invalid_client_metadata"),
+        (json!({ "token_endpoint_auth_method": "spiffe_jwt" }), "invalid_client_metadata"),
+        // Only what the metadata lists: this server has no client certificates.
+        (
+            json!({ "token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "a.example" }),
+            "invalid_client_metadata",
+        ),
         (json!({ "client_id": "operator" }), "invalid_client_metadata"),
         (json!({ "client_secret": "of my own choice, long" }), "invalid_client_metadata"),
         (json!({ "client_name": "a\u{7}b" }), "invalid_client_metadata"),
@@ -121,7 +130,8 @@ async fn the_policy_is_that_nobody_passes_on_more_than_he_has() {
     assert_eq!(reply.status, 405);
 
     // What is not theirs to ask for is ignored.
-    let asked = json!({ "introspect": "any", "enabled": false, "claims": { "role": "admin" }, "audiences": ["https://x.example"],
+    let asked = json!({ "profile": "compat", "federated": [{ "issuer": "https://ci.example", "subject": "a" }],
+        "spiffe_id": "spiffe://example.org/a", "introspect": "any", "enabled": false, "claims": { "role": "admin" }, "audiences": ["https://x.example"],
         "access_token_lifetime": 86400, "access_token_signing_alg": "HS256" });
     let information = registered(&server, &asked).await;
     let mut admin = server.operator().await;
@@ -131,6 +141,7 @@ async fn the_policy_is_that_nobody_passes_on_more_than_he_has() {
     assert_eq!(client.audiences, ["https://id.example", "https://api.example"]);
     assert_eq!((client.scope.as_str(), client.access_token_signing_alg.as_str()), ("", ""));
     assert_eq!(client.access_token_lifetime, None);
+    assert_eq!((client.profile.as_str(), client.spiffe_id.as_str(), client.federated.len()), ("", "", 0));
 }
 
 // RFC 7592 2.1, 2.3

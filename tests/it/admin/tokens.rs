@@ -10,7 +10,7 @@ use prost_types::Timestamp;
 use tonic::Code;
 
 use crate::support::{
-    admin::{AdminServer, SECRET, client},
+    admin::{AdminServer, JWKS, SECRET, client},
     server::NOW,
 };
 
@@ -151,7 +151,115 @@ async fn each_refusal_names_the_rule_that_decided() {
         let [refused] = refused[..] else { panic!("{refused:?}") };
         assert_eq!((refused.member.as_str(), refused.oauth_error.as_str()), (member, error));
         assert!(!refused.rule.is_empty() && !explained.granted && explained.claims_json.is_empty());
-        assert_eq!(explained.decisions.len(), 6);
+        assert_eq!(explained.decisions.len(), 8);
     }
     assert_eq!(admin.explain_token(explain("nobody")).await.unwrap_err().code(), Code::NotFound);
+}
+
+/// The sentence about one part.
+fn rule(explained: &pb::ExplainTokenResponse, member: &str) -> String {
+    explained.decisions.iter().find(|decision| decision.member == member).unwrap().rule.clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn binding_profile_and_the_cap_of_the_lifetime_are_explained() {
+    let server = AdminServer::start().await;
+    let mut admin = server.operator().await;
+    let keyed = |client_id: &str, profile: &str| pb::Client {
+        token_endpoint_auth_method: "private_key_jwt".to_owned(),
+        jwks_json: JWKS.as_bytes().to_vec(),
+        profile: profile.to_owned(),
+        ..client(client_id, "read")
+    };
+    admin.create(client("plain-one", "read")).await;
+    admin.create(pb::Client { dpop_bound_access_tokens: Some(true), ..keyed("dpop", "compat") }).await;
+    let certificate = Some(true);
+    admin
+        .create(pb::Client {
+            tls_client_certificate_bound_access_tokens: certificate,
+            ..client("mtls", "read")
+        })
+        .await;
+    admin.create(keyed("fapi2", "fapi2")).await;
+    admin
+        .create(pb::Client { access_token_signing_alg: "ES256".to_owned(), ..keyed("smart", "smart") })
+        .await;
+    for (client_id, profile, cnf, lifetime, means) in [
+        (
+            "plain-one",
+            "profile \"strict\"",
+            "no binding is demanded",
+            "the client's own, 3600s",
+            "client_secret_basic or",
+        ),
+        (
+            "dpop",
+            "lives 3600s at most",
+            "must have (RFC 9449 section 5.2): jkt",
+            "the client's own",
+            "private_key_jwt",
+        ),
+        (
+            "mtls",
+            "profile \"strict\"",
+            "(RFC 8705 section 3.4): x5t#S256",
+            "the client's own",
+            "client_secret_basic",
+        ),
+        ("fapi2", "FAPI 2.0", "the profile binds every token", "the client's own, 3600s", "private_key_jwt"),
+        (
+            "smart",
+            "SMART App Launch 2.2",
+            "no binding",
+            "the longest of profile \"smart\", 300s",
+            "private_key_jwt",
+        ),
+    ] {
+        let explained = admin.explain_token(explain(client_id)).await.unwrap();
+        for (member, needle) in
+            [("profile", profile), ("cnf", cnf), ("access_token_lifetime", lifetime), ("client", means)]
+        {
+            let rule = rule(&explained, member);
+            assert!(rule.contains(needle), "{client_id} {member}: {rule}");
+        }
+        assert!(explained.granted, "{client_id}");
+    }
+    let wish = Some(prost_types::Duration { seconds: 4000, nanos: 0 });
+    let explained =
+        admin.explain_token(pb::ExplainTokenRequest { lifetime: wish, ..explain("smart") }).await.unwrap();
+    assert_eq!(
+        rule(&explained, "access_token_lifetime"),
+        "the wish is capped by the longest of profile \"smart\", 300s"
+    );
+    assert_eq!(explained.lifetime.unwrap().seconds, 300);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_can_prove_nothing_is_told_why() {
+    let server = AdminServer::start().await;
+    let mut admin = server.operator().await;
+    // This server asks nobody for a certificate.
+    let certificate = pb::Client {
+        token_endpoint_auth_method: "tls_client_auth".to_owned(),
+        tls_client_auth_san_dns: "billing.example".to_owned(),
+        ..client("certificate", "read")
+    };
+    admin.create(certificate).await;
+    let (_, secret) = admin.create(client("retired", "read")).await;
+    assert!(server.token("retired", &secret).await.is_ok());
+    let list = pb::ListClientSecretsRequest { client_id: "retired".to_owned() };
+    let secret_id = admin.list_client_secrets(list).await.unwrap().secrets.remove(0).secret_id;
+    let retire =
+        pb::RetireClientSecretRequest { client_id: "retired".to_owned(), secret_id, expire_time: None };
+    admin.retire_client_secret(retire).await.unwrap();
+    for (client_id, needle) in [
+        ("certificate", "does not offer token_endpoint_auth_method \"tls_client_auth\""),
+        ("retired", "the client has none that is valid now"),
+    ] {
+        let explained = admin.explain_token(explain(client_id)).await.unwrap();
+        let refused: Vec<_> = explained.decisions.iter().filter(|decision| decision.refused).collect();
+        let [refused] = refused[..] else { panic!("{refused:?}") };
+        assert_eq!((refused.member.as_str(), refused.oauth_error.as_str()), ("client", "invalid_client"));
+        assert!(refused.rule.contains(needle), "{}", refused.rule);
+    }
 }

@@ -5,6 +5,8 @@ use mintage::{
     jose::JwsAlgorithm,
 };
 
+use std::path::PathBuf;
+
 use super::*;
 
 const ISSUER: &str = "issuer = \"https://id.example\"\n";
@@ -42,8 +44,7 @@ fn everything_can_be_set() {
     let config = file.load(Sources::default()).unwrap();
     let beside = |name: &str| file.directory.path().join(name);
     let tls = config.tls.as_ref().unwrap();
-    let files =
-        Certificate::Files { cert_file: beside("cert.pem"), key_file: Path::new("/k.pem").to_owned() };
+    let files = Certificate::Files { cert_file: beside("cert.pem"), key_file: PathBuf::from("/k.pem") };
     assert_eq!(tls.certificate, files);
     assert_eq!(tls.client_auth, ClientAuth::Optional);
     let proxy = config.proxy.as_ref().unwrap();

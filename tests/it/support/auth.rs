@@ -18,6 +18,8 @@ pub enum Auth {
     Both(String, String),
     /// Basic, and a `client_id` beside it.
     BasicBeside(String, String, String),
+    /// An assertion; an empty text is not sent.
+    Assertion { client_id: String, kind: String, assertion: String },
     /// Nothing.
     None,
 }
@@ -56,7 +58,7 @@ impl Auth {
             | Self::BasicBeside(client_id, secret, _) => vec![basic(client_id, secret)],
             Self::Header(value) => vec![value.clone()],
             Self::Headers(values) => values.clone(),
-            Self::Post(..) | Self::None => vec![],
+            Self::Post(..) | Self::Assertion { .. } | Self::None => vec![],
         }
     }
 
@@ -67,6 +69,15 @@ impl Auth {
                 vec![("client_id", client_id.clone()), ("client_secret", secret.clone())]
             }
             Self::BasicBeside(_, _, beside) => vec![("client_id", beside.clone())],
+            Self::Assertion { client_id, kind, assertion } => {
+                let all = [
+                    ("client_id", client_id),
+                    ("client_assertion_type", kind),
+                    ("client_assertion", assertion),
+                ];
+                let sent = all.into_iter().filter(|(_, value)| !value.is_empty());
+                sent.map(|(name, value)| (name, value.clone())).collect()
+            }
             Self::Basic(..) | Self::Header(_) | Self::Headers(_) | Self::None => vec![],
         }
     }
@@ -80,8 +91,31 @@ impl Auth {
             Self::BasicBeside(_, _, beside) => {
                 Some(pb::ClientSecret { client_id: beside.clone(), client_secret: String::new() })
             }
-            Self::Basic(..) | Self::Header(_) | Self::Headers(_) | Self::None => None,
+            Self::Assertion { .. } | Self::Basic(..) | Self::Header(_) | Self::Headers(_) | Self::None => {
+                None
+            }
         }
+    }
+
+    /// The other field of a message.
+    pub fn assertion(&self) -> Option<pb::ClientAssertion> {
+        match self {
+            Self::Assertion { client_id, kind, assertion } => Some(pb::ClientAssertion {
+                client_id: client_id.clone(),
+                client_assertion_type: kind.clone(),
+                client_assertion: assertion.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The credentials that a message of any kind has.
+    pub fn of_message<T>(
+        &self,
+        secret: impl FnOnce(pb::ClientSecret) -> T,
+        assertion: impl FnOnce(pb::ClientAssertion) -> T,
+    ) -> Option<T> {
+        self.message().map(secret).or_else(|| self.assertion().map(assertion))
     }
 
     /// A call with the metadata.

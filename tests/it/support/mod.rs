@@ -6,6 +6,7 @@ pub mod cases;
 pub mod cluster;
 pub mod forge;
 pub mod http;
+pub mod issuer;
 pub mod jwt;
 pub mod parallel;
 pub mod patience;

@@ -334,6 +334,7 @@ impl Cluster {
             replays: Arc::new(ReplayGuard::new(Some(Arc::<FakeStore>::clone(&self.store)), self.replay)),
             uses: Arc::clone(&uses),
             published_keys: None,
+            federation: None,
         };
         let server = Arc::new(AuthorizationServer::new(policy, dependencies).unwrap());
         let stores = Stores {

@@ -1,17 +1,13 @@
 //! A whole server on a free port, in this process: real configuration, real sockets, a clock that stands still.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use mintage::{
     app::{self, Core},
     clock::TestClock,
     config::{self, Config, ConfigErrors, Environment, Sources},
     readiness::Readiness,
-    serve::{
-        self, Limits, Shutdown,
-        router::Routes,
-        tls::{ClientAuth, Tls},
-    },
+    serve::{self, Limits, Listener, Shutdown, router::Routes, tls::ClientAuth},
     telemetry::{Metrics, Telemetry},
 };
 use tempfile::TempDir;
@@ -121,6 +117,7 @@ pub struct TestServer {
     pub core: Arc<Core>,
     pub config: Config,
     pub readiness: Readiness,
+    metrics: Metrics,
     shutdown: Shutdown,
     tasks: [JoinHandle<usize>; 2],
     directory: TempDir,
@@ -156,16 +153,36 @@ impl TestServer {
 
     /// A server with this configuration file and environment on top of the usual one, of which an empty value takes away.
     pub async fn with_environment(toml: &str, environment: &[(&str, &str)]) -> Self {
-        Self::build(toml, environment, None).await
+        Self::build(tempfile::tempdir().unwrap(), toml, environment).await
     }
 
-    /// A server with this configuration file that speaks TLS on its public port, with a certificate of `ca`.
+    /// A server with this configuration file that speaks TLS on its public port. `ca` signed its certificate and is its client
+    /// CA. The files `cert.pem`, `key.pem` and `ca.pem` in its directory may be
+    /// replaced: they are looked at all the time.
     pub async fn with_tls(toml: &str, ca: &TestCa, client_auth: ClientAuth) -> Self {
-        Self::build(toml, &[], Some(ca.server().tls(client_auth))).await
+        let directory = tempfile::tempdir().unwrap();
+        let pair = ca.server();
+        let client_auth = match client_auth {
+            ClientAuth::Off => "off",
+            ClientAuth::Optional => "optional",
+            ClientAuth::Required => "required",
+        };
+        let mut environment = vec![("MINTAGE_TLS_CLIENT_AUTH".to_owned(), client_auth.to_owned())];
+        for (setting, name, text) in [
+            ("CERT_FILE", "cert.pem", pair.certificates),
+            ("KEY_FILE", "key.pem", pair.key),
+            ("CLIENT_CA_FILE", "ca.pem", ca.pem()),
+        ] {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            environment.push((format!("MINTAGE_TLS_{setting}"), path.to_str().unwrap().to_owned()));
+        }
+        let environment: Vec<_> =
+            environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Self::build(directory, toml, &environment).await
     }
 
-    async fn build(toml: &str, environment: &[(&str, &str)], tls: Option<Tls>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+    async fn build(directory: TempDir, toml: &str, environment: &[(&str, &str)]) -> Self {
         let file = directory.path().join("mintage.toml");
         std::fs::write(&file, toml).unwrap();
         let mut variables = BTreeMap::from([
@@ -188,11 +205,38 @@ impl TestServer {
         let ops_routes = core.ops_routes(&config, telemetry.metrics().clone(), &readiness).unwrap();
         health.set_serving(true).await;
         readiness.set(true);
-        let beside = app::follow(&core, &config, &readiness, telemetry.metrics());
-        let (address, public) = listen(tls, routes, &telemetry, &shutdown).await;
-        let (ops, admin) = listen(None, ops_routes, &telemetry, &shutdown).await;
+        let mut beside = app::follow(&core, &config, &readiness, telemetry.metrics());
+        let metrics = telemetry.metrics().clone();
+        let tls = app::tls::open(&config, 0, Arc::<TestClock>::clone(&clock), &metrics);
+        let (public, files, _) = tls.unwrap_or_else(|error| panic!("{error}")).on(bind().await);
+        beside.spawn(app::watch::watch(
+            files.into_iter().collect(),
+            metrics.clone(),
+            Duration::from_millis(10),
+        ));
+        let (address, public) = listen(public, routes, &telemetry, &shutdown);
+        let (ops, admin) = listen(bind().await.into(), ops_routes, &telemetry, &shutdown);
         let tasks = [public, admin];
-        Self { address, ops, clock, core, config, readiness, shutdown, tasks, directory, _beside: beside }
+        Self {
+            address,
+            ops,
+            clock,
+            core,
+            config,
+            readiness,
+            metrics,
+            shutdown,
+            tasks,
+            directory,
+            _beside: beside,
+        }
+    }
+
+    /// What a metric's line says.
+    pub fn metric(&self, name: &str) -> u64 {
+        let text = self.metrics.encode().unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or(" 0");
+        line.trim().parse().unwrap()
     }
 
     /// The URL of a path on this server.
@@ -219,20 +263,19 @@ impl Drop for TestServer {
     }
 }
 
-async fn listen(
-    tls: Option<Tls>,
+async fn bind() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+fn listen(
+    listener: Listener,
     routes: Routes,
     telemetry: &Telemetry,
     shutdown: &Shutdown,
 ) -> (SocketAddr, JoinHandle<usize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     // The deadlines of connections have tests of their own; here a slow machine may take its time.
     let limits = Limits { max_header_bytes: 16 * 1024, request: PATIENCE, ..Limits::default() };
-    let listener = match tls {
-        Some(tls) => serve::Listener::tls(listener, tls),
-        None => listener.into(),
-    };
     let serving = serve::serve(listener, routes, limits, telemetry.clone(), shutdown.clone());
     (address, Handle::current().spawn(serving))
 }

@@ -142,8 +142,10 @@ impl Wire {
         if let Auth::BasicBeside(_, _, beside) = auth {
             message.client_id.clone_from(beside);
         } else {
-            message.client_authentication =
-                auth.message().map(issue_request::ClientAuthentication::ClientSecret);
+            message.client_authentication = auth.of_message(
+                issue_request::ClientAuthentication::ClientSecret,
+                issue_request::ClientAuthentication::ClientAssertion,
+            );
         }
         finish(self.grpc.clone().issue(auth.call(message)).await)
     }
@@ -191,8 +193,10 @@ impl Wire {
         auth: &Auth,
         mut message: pb::IntrospectRequest,
     ) -> Outcome<pb::IntrospectResponse> {
-        message.client_authentication =
-            auth.message().map(introspect_request::ClientAuthentication::ClientSecret);
+        message.client_authentication = auth.of_message(
+            introspect_request::ClientAuthentication::ClientSecret,
+            introspect_request::ClientAuthentication::ClientAssertion,
+        );
         finish(self.grpc.clone().introspect(auth.call(message)).await)
     }
 
@@ -218,9 +222,10 @@ impl Wire {
                 let message = pb::RevokeRequest {
                     token: token.to_owned(),
                     token_type_hint: hint.to_owned(),
-                    client_authentication: auth
-                        .message()
-                        .map(revoke_request::ClientAuthentication::ClientSecret),
+                    client_authentication: auth.of_message(
+                        revoke_request::ClientAuthentication::ClientSecret,
+                        revoke_request::ClientAuthentication::ClientAssertion,
+                    ),
                 };
                 let response = finish(self.grpc.clone().revoke(auth.call(message)).await)?;
                 assert_eq!(response, pb::RevokeResponse {});

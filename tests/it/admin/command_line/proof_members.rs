@@ -80,6 +80,25 @@ fn keys_and_binding_are_flags() {
     );
 }
 
+// V-25
+#[test]
+fn a_client_with_keys_has_no_secret() {
+    let host = Host::new();
+    let jwks = host.file("jwks.json", JWKS);
+    let keyed = ["--auth-method", "private_key_jwt", "--jwks-file", &jwks];
+    let created = host.client(&[&["create", "--client-id", "keyed"], &keyed[..]].concat());
+    assert!(created.code == 0 && created.stdout.contains("It has no secret"), "{created:?}");
+    host.client(&["secret", "add", "keyed"]).failed(1, "\"private_key_jwt\" uses no secret");
+    let secret = host.file("secret", "correct horse battery");
+    let with_secret = [&["create", "--client-id", "x", "--secret-file", &secret], &keyed[..]].concat();
+    host.client(&with_secret).failed(2, "uses no secret");
+
+    host.json(&["create", "--client-id", "c"]);
+    let updated = host.client(&[&["update", "c"], &keyed[..]].concat());
+    assert!(updated.stdout.contains("have ended; see: mintage client secret list c"), "{updated:?}");
+    assert!(text(&host.json(&["secret", "list", "c"])["secrets"][0], "expire_time") < "2099");
+}
+
 #[test]
 fn what_is_wrong_with_them_is_said_in_one_sentence() {
     let host = Host::new();
