@@ -201,6 +201,7 @@ pub(super) fn policy(config: &Config, shared_secret: Option<&Secret<[u8; 32]>>) 
         max_revocation_age: config.store.max_revocation_age,
         failed_auth_rate: limit.map(|rate| Rate { count: rate.count.get(), period: rate.window }),
         registration: config.registration,
+        signing_alg: config.tokens.signing_alg,
         dpop: DpopPolicy {
             max_age: config.dpop.max_age,
             nonce_secret: shared_secret.filter(|_| config.dpop.nonce_required).cloned(),

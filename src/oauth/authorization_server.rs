@@ -49,6 +49,8 @@ pub struct Policy {
     pub registration: bool,
     /// What is asked of DPoP proofs.
     pub dpop: DpopPolicy,
+    /// What tokens are signed with by default, and introspection responses if it has a public key.
+    pub signing_alg: SigningAlgorithm,
 }
 
 /// What the core takes from outside.
@@ -133,7 +135,7 @@ impl AuthorizationServer {
             federation,
         })?;
         Ok(Self {
-            metadata: Metadata::new(&policy.issuer, &keys.current(), &grants, policy.registration),
+            metadata: Metadata::new(&policy, &keys.current(), &grants),
             grants,
             authenticator,
             dpop: Dpop::new(&policy.dpop),

@@ -6,10 +6,11 @@
 use serde::Serialize;
 
 use super::{
+    Policy,
     client::{TokenEndpointAuthMethod, assertion},
     dpop,
     grant::GrantType,
-    issuer::Issuer,
+    signed_introspection,
 };
 use crate::jose::KeyRing;
 
@@ -34,6 +35,8 @@ pub struct Metadata {
     token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     introspection_endpoint_auth_methods_supported: Vec<&'static str>,
     introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    /// RFC 9701 §7
+    introspection_signing_alg_values_supported: Vec<&'static str>,
     revocation_endpoint_auth_methods_supported: Vec<&'static str>,
     revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     subject_types_supported: [&'static str; 1],
@@ -50,8 +53,9 @@ impl Metadata {
         &self.token_endpoint_auth_methods_supported
     }
 
-    /// The document of a server with this issuer, these keys and these grants, where clients may register themselves or not.
-    pub fn new(issuer: &Issuer, keys: &KeyRing, grants: &[GrantType], registration: bool) -> Self {
+    /// The document of a server with this policy, these keys and these grants.
+    pub fn new(policy: &Policy, keys: &KeyRing, grants: &[GrantType]) -> Self {
+        let issuer = &policy.issuer;
         let methods: Vec<_> = [
             TokenEndpointAuthMethod::ClientSecretBasic,
             TokenEndpointAuthMethod::ClientSecretPost,
@@ -66,6 +70,7 @@ impl Metadata {
             .flat_map(|method| method.assertion_algorithms())
             .map(|alg| alg.as_str())
             .collect();
+        let signed = signed_introspection::algorithm(policy.signing_alg, keys);
         let published = keys.algorithms().into_iter().filter(|alg| !alg.is_symmetric());
         Self {
             issuer: issuer.as_str().to_owned(),
@@ -75,13 +80,14 @@ impl Metadata {
             revocation_endpoint: issuer.endpoint("/revoke"),
             userinfo_endpoint: issuer.endpoint("/userinfo"),
             jwks_uri: issuer.endpoint("/.well-known/jwks.json"),
-            registration_endpoint: registration.then(|| issuer.endpoint("/register")),
+            registration_endpoint: policy.registration.then(|| issuer.endpoint("/register")),
             grant_types_supported: grants.iter().map(|grant| grant.as_str()).collect(),
             response_types_supported: ["none"],
             token_endpoint_auth_methods_supported: methods.clone(),
             token_endpoint_auth_signing_alg_values_supported: of_assertions.clone(),
             introspection_endpoint_auth_methods_supported: methods.clone(),
             introspection_endpoint_auth_signing_alg_values_supported: of_assertions.clone(),
+            introspection_signing_alg_values_supported: signed.iter().map(|alg| alg.as_str()).collect(),
             revocation_endpoint_auth_methods_supported: methods,
             revocation_endpoint_auth_signing_alg_values_supported: of_assertions,
             subject_types_supported: ["public"],

@@ -2,6 +2,7 @@
 //!
 //! - [`authorization_server`]: the service and its policy
 //! - [`issue`], [`introspect`], [`revoke`], [`userinfo`], [`metadata`]: one operation each
+//! - [`signed_introspection`]: an answer of [`introspect`] as a JWT
 //! - [`explain`]: what [`issue`] would decide
 //! - [`bearer`]: an access token as the right to call this server
 //! - [`client`]: who may ask, and the proof of it
@@ -41,6 +42,7 @@ pub mod revocations;
 pub mod revoke;
 pub mod scope;
 pub mod sender;
+pub mod signed_introspection;
 pub mod store;
 pub mod throttle;
 pub mod userinfo;
