@@ -85,6 +85,7 @@ pub fn routes(
         .with_state(rest)
         .route("/.well-known/openid-configuration", public(&documents.openid_configuration))
         .route("/.well-known/oauth-authorization-server", public(&documents.oauth_authorization_server))
+        .route("/.well-known/smart-configuration", public(&documents.smart_configuration))
         .route("/.well-known/jwks.json", public(&documents.jwks))
         .merge(health(readiness));
 

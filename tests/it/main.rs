@@ -35,6 +35,7 @@ mod rest_wire;
 mod revoke;
 mod rotation;
 mod signed_introspection;
+mod smart;
 mod store;
 mod support;
 mod target;
