@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     client_table::SECRET_MEMBERS,
+    methods::Methods,
     problem::{ConfigErrors, Origin, Problem},
 };
 use crate::{
@@ -47,7 +48,8 @@ impl LocatedRegistration {
     }
 }
 
-/// Checks every registration, with `keep` for plain secrets. `jwt_secret` tells whether HS256 has a key.
+/// Checks every registration, with `keep` for plain secrets. `jwt_secret` tells whether HS256 has a key,
+/// `methods` what a client can authenticate with.
 ///
 /// # Errors
 /// All problems of all clients, each with its line; a `client_id` that appears twice names both places.
@@ -55,13 +57,18 @@ pub(super) fn check(
     clients: &[LocatedRegistration],
     defaults: &RegistrationDefaults,
     jwt_secret: bool,
+    methods: &Methods,
     mut keep: impl FnMut(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
 ) -> Result<Vec<Client>, ConfigErrors> {
     let mut problems = duplicates(clients);
     let mut checked = Vec::with_capacity(clients.len());
     for client in clients {
         match client.registration.clone().check(defaults, &mut keep) {
-            Ok(registered) => checked.push(registered),
+            Ok(registered) => {
+                problems
+                    .extend(methods.obstacle(&registered).map(|(member, text)| client.problem(member, text)));
+                checked.push(registered);
+            }
             Err(invalid) => problems.extend(
                 invalid
                     .into_iter()

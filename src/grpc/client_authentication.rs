@@ -88,13 +88,21 @@ fn collect(
 }
 
 /// The caller of an operation about tokens.
-pub(super) fn caller(call: &Call, presented: Option<impl Into<Presented>>) -> Result<Caller, Error> {
-    Ok(Caller { authentication: read(call, presented, "", None)?, sender: call.sender.clone() })
+pub(super) fn caller(
+    call: &Call,
+    presented: Option<impl Into<Presented>>,
+    client_id: &str,
+) -> Result<Caller, Error> {
+    Ok(Caller { authentication: read(call, presented, client_id, None)?, sender: call.sender.clone() })
 }
 
 /// Whoever asks about tokens: a client, or who has a token of one that gives the right.
-pub(super) fn inquirer(call: &Call, presented: Option<impl Into<Presented>>) -> Result<Inquirer, Error> {
-    let credentials = Credentials::read(collect(call, presented, "", None)?)?;
+pub(super) fn inquirer(
+    call: &Call,
+    presented: Option<impl Into<Presented>>,
+    client_id: &str,
+) -> Result<Inquirer, Error> {
+    let credentials = Credentials::read(collect(call, presented, client_id, None)?)?;
     if let Credentials::Client(authentication) = &credentials {
         call.record.set_client_id(authentication.client_id().as_str());
     }

@@ -129,8 +129,9 @@ impl TokenService {
         call: &Call,
         message: pb::IntrospectRequest,
     ) -> Result<pb::IntrospectResponse, Error> {
-        let (question, view, presented) = question(message);
-        let inquirer = client_authentication::inquirer(call, presented)?;
+        let (presented, client_id) = (message.client_authentication.clone(), message.client_id.clone());
+        let (question, view) = question(message);
+        let inquirer = client_authentication::inquirer(call, presented, &client_id)?;
         let answered = self.server.introspect(&inquirer, &question).await?;
         call.record.set_client_id(answered.client_id.as_str());
         Ok(introspect_response(answered.answer, view))
@@ -141,15 +142,16 @@ impl TokenService {
         call: &Call,
         message: pb::BatchIntrospectRequest,
     ) -> Result<pb::BatchIntrospectResponse, Error> {
-        let inquirer = client_authentication::inquirer(call, message.client_authentication)?;
+        let inquirer =
+            client_authentication::inquirer(call, message.client_authentication, &message.client_id)?;
         let (mut questions, mut views) = (Vec::new(), Vec::new());
         for item in message.requests {
-            let (question, view, presented) = question(item);
-            if presented.is_some() {
+            if item.client_authentication.is_some() || !item.client_id.is_empty() {
                 return Err(Error::invalid_request(
                     "client_authentication belongs to the batch, not to its items",
                 ));
             }
+            let (question, view) = question(item);
             questions.push(question);
             views.push(view);
         }
@@ -169,7 +171,7 @@ impl TokenService {
         call: &Call,
         message: pb::RevokeRequest,
     ) -> Result<pb::RevokeResponse, Error> {
-        let caller = client_authentication::caller(call, message.client_authentication)?;
+        let caller = client_authentication::caller(call, message.client_authentication, &message.client_id)?;
         self.server.revoke(&caller, non_empty(message.token).map(Secret::new).as_ref()).await?;
         Ok(pb::RevokeResponse {})
     }
@@ -200,16 +202,14 @@ fn issue_response(response: &TokenResponse) -> pb::IssueResponse {
     }
 }
 
-fn question(
-    message: pb::IntrospectRequest,
-) -> (Question, pb::IntrospectView, Option<pb::introspect_request::ClientAuthentication>) {
+fn question(message: pb::IntrospectRequest) -> (Question, pb::IntrospectView) {
     let view = message.view();
     let question = Question {
         token: non_empty(message.token).map(Secret::new),
         expected_audience: non_empty(message.expected_audience),
         required_scopes: message.required_scopes,
     };
-    (question, view, message.client_authentication)
+    (question, view)
 }
 
 fn introspect_response(introspection: Introspection, view: pb::IntrospectView) -> pb::IntrospectResponse {

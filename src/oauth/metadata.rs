@@ -6,10 +6,7 @@
 use serde::Serialize;
 
 use super::{
-    Policy,
-    client::{TokenEndpointAuthMethod, assertion},
-    dpop,
-    grant::GrantType,
+    authorization_server::Policy, client::assertion, dpop, grant::GrantType, issuer::Issuer,
     signed_introspection,
 };
 use crate::jose::KeyRing;
@@ -45,6 +42,31 @@ pub struct Metadata {
     request_uri_parameter_supported: bool,
     /// RFC 9449 §5.1: none of them symmetric.
     dpop_signing_alg_values_supported: Vec<&'static str>,
+    /// RFC 8705 §3.3
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_client_certificate_bound_access_tokens: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mtls_endpoint_aliases: Option<MtlsEndpointAliases>,
+}
+
+/// Where client certificates are asked for (RFC 8705 §5): at the one port, where everything is.
+#[derive(Clone, Debug, Serialize)]
+struct MtlsEndpointAliases {
+    token_endpoint: String,
+    introspection_endpoint: String,
+    revocation_endpoint: String,
+    userinfo_endpoint: String,
+}
+
+impl MtlsEndpointAliases {
+    fn of(issuer: &Issuer) -> Self {
+        Self {
+            token_endpoint: issuer.endpoint("/token"),
+            introspection_endpoint: issuer.endpoint("/introspect"),
+            revocation_endpoint: issuer.endpoint("/revoke"),
+            userinfo_endpoint: issuer.endpoint("/userinfo"),
+        }
+    }
 }
 
 impl Metadata {
@@ -56,15 +78,7 @@ impl Metadata {
     /// The document of a server with this policy, these keys and these grants.
     pub fn new(policy: &Policy, keys: &KeyRing, grants: &[GrantType]) -> Self {
         let issuer = &policy.issuer;
-        let methods: Vec<_> = [
-            TokenEndpointAuthMethod::ClientSecretBasic,
-            TokenEndpointAuthMethod::ClientSecretPost,
-            TokenEndpointAuthMethod::ClientSecretJwt,
-            TokenEndpointAuthMethod::PrivateKeyJwt,
-        ]
-        .iter()
-        .map(|method| method.as_str())
-        .collect();
+        let methods: Vec<_> = policy.methods.iter().map(|method| method.as_str()).collect();
         let of_assertions: Vec<_> = assertion::METHODS
             .iter()
             .flat_map(|method| method.assertion_algorithms())
@@ -94,6 +108,8 @@ impl Metadata {
             id_token_signing_alg_values_supported: published.map(|alg| alg.as_str()).collect(),
             request_uri_parameter_supported: false,
             dpop_signing_alg_values_supported: dpop::algorithms().collect(),
+            tls_client_certificate_bound_access_tokens: policy.certificates,
+            mtls_endpoint_aliases: policy.certificates.then(|| MtlsEndpointAliases::of(issuer)),
         }
     }
 }

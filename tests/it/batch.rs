@@ -20,7 +20,7 @@ async fn ask(
 ) -> Outcome<Vec<pb::IntrospectResponse>> {
     let client_authentication =
         auth.message().map(batch_introspect_request::ClientAuthentication::ClientSecret);
-    let message = pb::BatchIntrospectRequest { requests, client_authentication };
+    let message = pb::BatchIntrospectRequest { requests, client_authentication, ..Default::default() };
     finish(wire.grpc().batch_introspect(auth.call(message)).await).map(|response| response.responses)
 }
 

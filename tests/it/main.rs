@@ -28,6 +28,7 @@ mod key_service;
 mod keys;
 mod lifetime;
 mod logs;
+mod mtls;
 mod parity;
 mod process;
 mod reload;

@@ -9,8 +9,12 @@ use serde_json::value::RawValue;
 use super::{
     Profile, TokenEndpointAuthMethod,
     registration::{ClientRegistration, Problems},
+    spiffe::SpiffePattern,
 };
-use crate::jose::{JwkSet, JwsAlgorithm};
+use crate::{
+    certificates::DistinguishedName,
+    jose::{JwkSet, JwsAlgorithm},
+};
 
 /// The most subjects of trusted issuers that one client may have.
 const MAX_FEDERATED: usize = 64;
@@ -35,8 +39,13 @@ pub enum ClientKeys {
 /// What the certificate of a client must say: exactly one of the members of RFC 8705 §2.1.2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateSubject {
-    /// `tls_client_auth_subject_dn`, in the form of RFC 4514.
-    SubjectDn(String),
+    /// `tls_client_auth_subject_dn`
+    SubjectDn {
+        /// As it was registered, in the form of RFC 4514.
+        text: String,
+        /// What it means.
+        name: DistinguishedName,
+    },
     /// `tls_client_auth_san_dns`
     SanDns(String),
     /// `tls_client_auth_san_uri`
@@ -84,6 +93,9 @@ pub struct ProofMembers {
     pub certificate_subject: Option<CertificateSubject>,
     /// `spiffe_id`: an identifier, or a prefix of some that ends in `/*`.
     pub spiffe_id: Option<String>,
+    /// The workloads that are the client, when it uses a SPIFFE method: `spiffe_id`, without it `tls_client_auth_san_uri`,
+    /// and without that the client identifier.
+    pub workloads: Option<SpiffePattern>,
     /// `federated`
     pub federated: Vec<FederatedSubject>,
     /// `tls_client_certificate_bound_access_tokens`
@@ -104,7 +116,7 @@ impl ProofMembers {
             None => {}
         }
         match &self.certificate_subject {
-            Some(CertificateSubject::SubjectDn(text)) => {
+            Some(CertificateSubject::SubjectDn { text, .. }) => {
                 registration.tls_client_auth_subject_dn = Some(text.clone());
             }
             Some(CertificateSubject::SanDns(text)) => {
@@ -143,9 +155,7 @@ pub(super) fn check(
     let keys = keys(registration, problems);
     let certificate_subject = certificate_subject(registration, problems);
     let spiffe_id = registration.spiffe_id.clone();
-    if let Some(id) = &spiffe_id {
-        problems.take("spiffe_id", check_text(id));
-    }
+    let workloads = workloads(registration, method, problems);
     for FederatedSubject { issuer, subject } in &registration.federated {
         problems.take("federated", check_text(issuer).and_then(|()| check_text(subject)));
     }
@@ -172,6 +182,7 @@ pub(super) fn check(
         keys,
         certificate_subject,
         spiffe_id,
+        workloads,
         federated: registration.federated.clone(),
         certificate_bound_access_tokens: registration
             .tls_client_certificate_bound_access_tokens
@@ -208,24 +219,32 @@ fn certificate_subject(
     registration: &ClientRegistration,
     problems: &mut Problems,
 ) -> Option<CertificateSubject> {
-    type Make = fn(String) -> Result<CertificateSubject, &'static str>;
-    let ip: Make = |text| {
-        let ip = text.parse().map_err(|_| "must be an IPv4 or IPv6 address, such as 192.0.2.1")?;
-        Ok(CertificateSubject::SanIp(ip))
-    };
+    type Make = fn(String) -> Result<CertificateSubject, String>;
     let members: [(&'static str, &Option<String>, Make); 5] = [
         ("tls_client_auth_subject_dn", &registration.tls_client_auth_subject_dn, |text| {
-            Ok(CertificateSubject::SubjectDn(text))
+            let name = DistinguishedName::parse(&text).map_err(|error| error.to_string())?;
+            Ok(CertificateSubject::SubjectDn { text, name })
         }),
         ("tls_client_auth_san_dns", &registration.tls_client_auth_san_dns, |text| {
-            Ok(CertificateSubject::SanDns(text))
+            is_host_name(&text)
+                .then_some(CertificateSubject::SanDns(text))
+                .ok_or_else(|| "must be a host name without wildcard, such as billing.example".to_owned())
         }),
         ("tls_client_auth_san_uri", &registration.tls_client_auth_san_uri, |text| {
-            Ok(CertificateSubject::SanUri(text))
+            (text.contains(':') && text.bytes().all(|byte| byte.is_ascii_graphic()))
+                .then_some(CertificateSubject::SanUri(text))
+                .ok_or_else(|| "must be a URI, such as spiffe://example.org/billing".to_owned())
         }),
-        ("tls_client_auth_san_ip", &registration.tls_client_auth_san_ip, ip),
+        ("tls_client_auth_san_ip", &registration.tls_client_auth_san_ip, |text| {
+            text.parse()
+                .map(CertificateSubject::SanIp)
+                .map_err(|_| "must be an IPv4 or IPv6 address, such as 192.0.2.1".to_owned())
+        }),
         ("tls_client_auth_san_email", &registration.tls_client_auth_san_email, |text| {
-            Ok(CertificateSubject::SanEmail(text))
+            (text.split_once('@').is_some_and(|(local, host)| !local.is_empty() && is_host_name(host))
+                && text.bytes().all(|byte| byte.is_ascii_graphic()))
+            .then_some(CertificateSubject::SanEmail(text))
+            .ok_or_else(|| "must be a mail address, such as billing@example.com".to_owned())
         }),
     ];
     let mut subject = None;
@@ -241,6 +260,41 @@ fn certificate_subject(
         subject = problems.take(member, make(text.clone())).or(subject);
     }
     subject
+}
+
+/// The workloads that are a client of a SPIFFE method.
+fn workloads(
+    registration: &ClientRegistration,
+    method: Option<TokenEndpointAuthMethod>,
+    problems: &mut Problems,
+) -> Option<SpiffePattern> {
+    let is_spiffe =
+        matches!(method, Some(TokenEndpointAuthMethod::SpiffeJwt | TokenEndpointAuthMethod::SpiffeX509));
+    let (member, text) = match (&registration.spiffe_id, &registration.tls_client_auth_san_uri) {
+        (Some(id), _) => ("spiffe_id", id),
+        (None, Some(uri)) if is_spiffe => ("tls_client_auth_san_uri", uri),
+        (None, None) if is_spiffe => {
+            let read = SpiffePattern::parse(&registration.client_id);
+            if read.is_err() {
+                problems.report(
+                    "spiffe_id",
+                    "is missing; the method needs the client's SPIFFE ID in it, unless client_id is one",
+                );
+            }
+            return read.ok();
+        }
+        (None, _) => return None,
+    };
+    let read = problems.take(member, SpiffePattern::parse(text));
+    read.filter(|_| is_spiffe)
+}
+
+fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    text.len() <= 253 && text.split('.').all(is_label)
 }
 
 fn check_text(text: &str) -> Result<(), String> {
