@@ -151,6 +151,7 @@ impl Validator {
         let request = pb::WatchRevocationsRequest {
             cursor: self.read().cursor.clone(),
             heartbeat_interval: None,
+            client_id: String::new(),
             client_authentication: Some(ClientAuthentication::ClientSecret(own.clone())),
         };
         let mut stream = client.watch_revocations(request).await?.into_inner();

@@ -75,6 +75,7 @@ pub async fn open_explainer(config: &Config) -> Result<ExplainMessages, StartErr
         replays: Arc::new(ReplayGuard::new(None, config.replay)),
         uses: Arc::default(),
         published_keys: None,
+        trust: Arc::default(),
         federation: None,
     };
     let server = Arc::new(AuthorizationServer::new(policy(config, None), dependencies)?);

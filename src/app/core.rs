@@ -3,7 +3,8 @@
 use std::{fmt, path::Path, sync::Arc, thread};
 
 use super::{
-    OpenedStore, StartError, admin, blocking, federation, keys, start::Start, stores, watch::Watched,
+    OpenedStore, StartError, admin, authorities, blocking, federation, keys, start::Start, stores,
+    watch::Watched,
 };
 use crate::{
     admin::{ClientAdmin, SigningKeyAdmin, signing_keys},
@@ -117,7 +118,9 @@ impl Core {
 
         let replays = Arc::new(ReplayGuard::new(Some(Arc::clone(&store.stores.replays)), config.replay));
         let fetcher = federation::fetcher(config, &clock);
-        let (federation, watched) = federation::from_config(config, &fetcher, &replays)?;
+        let (federation, mut watched) = federation::from_config(config, &fetcher, &replays)?;
+        let (trust, files) = authorities::from_files(config)?;
+        watched.extend(files);
         let dependencies = Dependencies {
             clock: Arc::clone(&clock),
             random: Arc::new(SystemRandom),
@@ -130,6 +133,7 @@ impl Core {
             replays: Arc::clone(&replays),
             uses,
             published_keys: Some(fetcher),
+            trust,
             federation,
         };
         let server = Arc::new(AuthorizationServer::new(policy, dependencies)?);
@@ -201,6 +205,9 @@ pub(super) fn policy(config: &Config, shared_secret: Option<&Secret<[u8; 32]>>) 
         max_revocation_age: config.store.max_revocation_age,
         failed_auth_rate: limit.map(|rate| Rate { count: rate.count.get(), period: rate.window }),
         registration: config.registration,
+        signing_alg: config.tokens.signing_alg,
+        methods: config.methods.offered.clone(),
+        certificates: config.methods.certificates,
         dpop: DpopPolicy {
             max_age: config.dpop.max_age,
             nonce_secret: shared_secret.filter(|_| config.dpop.nonce_required).cloned(),

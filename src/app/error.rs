@@ -61,6 +61,9 @@ pub enum StartError {
     /// The certificate of the public port cannot be used.
     #[error("{0}")]
     Tls(String),
+    /// A file of certificate authorities cannot be used.
+    #[error("{0}")]
+    Authorities(String),
     /// An address is taken or not ours.
     #[error("{setting} {address} cannot be listened on ({source}); free it or choose another address")]
     Listen {

@@ -8,13 +8,16 @@
 //! - `follow`: what goes on beside the requests
 //! - `reload`: SIGHUP replaces the configured clients
 //! - `federation`: whose tokens prove who asks
+//! - [`proxy`]: who is in front of the public port
 //! - [`tls`]: the certificate of the public port
 //! - [`watch`]: files that are read again when they change
+//! - `authorities`: whose client certificates count
 //! - `ops`: what the ops listener serves
 //! - `admin`: the administration of a running server, and of its store
 //! - `error`: every way a start can fail
 
 mod admin;
+mod authorities;
 mod core;
 mod error;
 mod federation;
@@ -22,6 +25,7 @@ mod follow;
 mod keys;
 mod listen;
 mod ops;
+pub mod proxy;
 mod reload;
 mod snapshot;
 mod start;

@@ -54,19 +54,25 @@ pub enum InvalidAuthorities {
 }
 
 /// Why a certificate is not trusted. For the log alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
     /// A certificate cannot be read, or there are too many of them.
+    #[error("a certificate cannot be read, or there are too many")]
     Malformed,
     /// A certificate of the path is expired or not yet valid.
+    #[error("it or one of its issuers is expired or not yet valid")]
     Validity,
     /// Its extended key usage excludes client authentication.
+    #[error("its extended key usage excludes the authentication of clients")]
     Usage,
     /// It is revoked, or it cannot be told whether it is.
+    #[error("it is revoked, or no valid revocation list says that it is not")]
     Revoked,
     /// An authority of the path is not allowed to vouch for one of its names.
+    #[error("the name constraints of an issuer exclude a name of it")]
     NameConstraints,
     /// No path leads to an authority that is trusted.
+    #[error("no path leads to a trusted authority")]
     Issuer,
 }
 

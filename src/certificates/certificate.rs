@@ -14,7 +14,7 @@ use x509_parser::{
     time::ASN1Time,
 };
 
-use super::DistinguishedName;
+use super::{DistinguishedName, PublicKey};
 use crate::clock::Timestamp;
 
 /// The longest certificate that is read, in bytes.
@@ -34,14 +34,17 @@ pub struct Certificate {
     pub addresses: Vec<IpAddr>,
     /// `rfc822Name` alternative names, as written.
     pub emails: Vec<String>,
-    /// Its public key: the DER of the SubjectPublicKeyInfo.
-    pub public_key: Vec<u8>,
+    /// Its public key; `None` for a kind that no JSON Web Key of this server has.
+    pub public_key: Option<PublicKey>,
     /// Its SHA-256 thumbprint (RFC 8705 §3.1).
     pub x5t_s256: String,
     /// The first second it is valid in.
     pub not_before: Timestamp,
     /// The last second it is valid in.
     pub not_after: Timestamp,
+    /// Whether its extended key usage lets it authenticate a client; without that extension it is for any purpose
+    /// (RFC 5280 §4.2.1.12).
+    pub is_for_clients: bool,
     /// Whether it may issue certificates (basic constraints).
     pub is_ca: bool,
     /// Whether its key usage lets it sign certificates or lists of revoked ones.
@@ -80,10 +83,14 @@ impl Certificate {
             uris: Vec::new(),
             addresses: Vec::new(),
             emails: Vec::new(),
-            public_key: certificate.public_key().raw.to_vec(),
+            public_key: PublicKey::read(certificate.public_key()),
             x5t_s256: x5t_s256(der),
             not_before: timestamp(certificate.validity().not_before),
             not_after: timestamp(certificate.validity().not_after),
+            is_for_clients: certificate
+                .extended_key_usage()
+                .map_err(|_| InvalidCertificate)?
+                .is_none_or(|usage| usage.value.client_auth),
             is_ca: is_ca(&certificate)?,
             signs_certificates: certificate
                 .key_usage()

@@ -4,11 +4,12 @@ use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
     Config, EffectiveSetting, Limits, LogFormat, Reach, Sources, Tokens, clients, duration,
+    methods::Methods,
     problem::{ConfigErrors, Origin, Problem},
+    provided::Provided,
     rate::Rate,
     raw::RawConfig,
     setting::{Kind, SETTINGS},
-    vouchers::Vouchers,
 };
 use crate::{
     jose::SigningAlgorithm,
@@ -53,13 +54,16 @@ pub(super) fn check(
     let registration = check.value("admin.registration", boolean, false);
     let reflection = check.value("reflection.enabled", boolean, false);
     let limits = check.limits();
-    let (tls, proxy, replay) = (check.tls(sources.tls), check.proxy(), check.replay());
+    let (proxy, replay) = (check.proxy(), check.replay());
+    let (tls, client_ca_file) = check.tls(sources.tls, proxy.as_ref());
     let (dpop, jwks_fetch) = (check.dpop(), check.jwks_fetch());
     let (trust_domains, trusted_issuers) = check.tables(issuer.as_ref().ok(), &jwks_fetch);
     let allow_plain_http = check.value("allow_plain_http", boolean, false);
     if !(dev || allow_plain_http || tls.is_some() || listen.ip().is_loopback()) {
         check.report("listen", plain_beyond_loopback(listen));
     }
+
+    let methods = Methods::of(tls.as_ref(), client_ca_file.is_some(), proxy.as_ref(), &trust_domains);
 
     // A refused JWT_SECRET is one problem, not one of every client that needs it.
     let has_jwt_secret = raw.get("jwt_secret").is_some();
@@ -69,8 +73,13 @@ pub(super) fn check(
     }
     // No time goes into hashing while the rest is checked.
     let stand_in = |secret: &Secret<String>, form| Ok(SecretHash::stand_in(secret, form));
-    let vouchers = Vouchers::of(&trusted_issuers, &trust_domains);
-    if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, &vouchers, stand_in)
+    let provided = Provided {
+        methods: &methods,
+        trusted_issuers: &trusted_issuers,
+        trust_domains: &trust_domains,
+        jwks_fetch: &jwks_fetch,
+    };
+    if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, provided, stand_in)
     {
         problems.extend_from_slice(errors.problems());
     }
@@ -96,12 +105,14 @@ pub(super) fn check(
         limits,
         allow_plain_http,
         tls,
+        client_ca_file,
         proxy,
         replay,
         dpop,
         jwks_fetch,
         trust_domains,
         trusted_issuers,
+        methods,
         settings,
         clients: raw.clients,
         file,

@@ -21,7 +21,8 @@ const FETCH_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Dur
 const FETCH_BYTES: RangeInclusive<usize> = 1024..=4 * 1024 * 1024;
 
 impl Checker<'_> {
-    pub(super) fn tls(&mut self, made: bool) -> Option<Tls> {
+    /// TLS, and the authorities of client certificates, which a proxy's word about certificates needs as well.
+    pub(super) fn tls(&mut self, made: bool, proxy: Option<&Proxy>) -> (Option<Tls>, Option<PathBuf>) {
         let path = |text: &str| Ok(Some(PathBuf::from(text)));
         let cert_file = self.value("tls.cert_file", path, None);
         let key_file = self.value("tls.key_file", path, None);
@@ -32,12 +33,12 @@ impl Checker<'_> {
                 let key = if cert_file.is_some() { "tls.cert_file" } else { "tls.key_file" };
                 self.report(key, "--tls makes a certificate of its own; leave out one of the two");
             }
-            return Some(Tls { certificate: Certificate::Made, client_ca_file, client_auth });
+            return (Some(Tls { certificate: Certificate::Made, client_auth }), client_ca_file);
         }
-        match (cert_file, key_file) {
+        let tls = match (cert_file, key_file) {
             (Some(cert_file), Some(key_file)) => {
                 let certificate = Certificate::Files { cert_file, key_file };
-                Some(Tls { certificate, client_ca_file, client_auth })
+                Some(Tls { certificate, client_auth })
             }
             (Some(_), None) => {
                 self.report("tls.cert_file", "needs its private key beside it; set tls.key_file");
@@ -48,10 +49,12 @@ impl Checker<'_> {
                 None
             }
             (None, None) => {
-                if client_ca_file.is_some() {
+                let vouched_for = proxy.is_some_and(|proxy| proxy.client_cert_header.is_some());
+                if client_ca_file.is_some() && !vouched_for {
                     self.report(
                         "tls.client_ca_file",
-                        "means nothing without TLS; set tls.cert_file and tls.key_file",
+                        "means nothing without client certificates; set tls.cert_file and tls.key_file, or \
+                         proxy.client_cert_header",
                     );
                 }
                 if client_auth != ClientAuth::Off {
@@ -62,7 +65,8 @@ impl Checker<'_> {
                 }
                 None
             }
-        }
+        };
+        (tls, client_ca_file)
     }
 
     pub(super) fn proxy(&mut self) -> Option<Proxy> {

@@ -5,7 +5,8 @@
 //! - `document`, `client_table`, `proof_tables`, `json`: the TOML file
 //! - `dev`: what `--dev` adds
 //! - `raw`: the layers on top of each other, as text
-//! - `check`, `check_store`, `check_proof`, [`proof`], [`duration`], [`rate`], `clients`: from text to checked values
+//! - `check`, `check_store`, `check_proof`, [`proof`], [`methods`], [`duration`], [`rate`], `clients`, `provided`: from text to
+//!   checked values
 //! - [`problem`], `names`: what is wrong, where, and what to do
 //!
 //! [`load`] does all of it and depends on nothing but its argument and the files that it names, so that a reload is the
@@ -20,15 +21,16 @@ mod dev;
 mod document;
 pub mod duration;
 mod json;
+pub mod methods;
 mod names;
 pub mod problem;
 pub mod proof;
 mod proof_tables;
+mod provided;
 pub mod rate;
 mod raw;
 pub mod setting;
 pub mod sources;
-mod vouchers;
 
 use std::{
     fs::File,
@@ -40,7 +42,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use self::{clients::LocatedRegistration, document::Document, raw::RawConfig, vouchers::Vouchers};
+use self::{clients::LocatedRegistration, document::Document, provided::Provided, raw::RawConfig};
 pub use self::{
     problem::{ConfigErrors, Origin, Problem},
     rate::Rate,
@@ -96,6 +98,8 @@ pub struct Config {
     pub allow_plain_http: bool,
     /// TLS on the one port.
     pub tls: Option<proof::Tls>,
+    /// The authorities of client certificates.
+    pub client_ca_file: Option<PathBuf>,
     /// Whose word is taken about client certificates.
     pub proxy: Option<proof::Proxy>,
     /// What happens to single use while the store is away.
@@ -108,6 +112,8 @@ pub struct Config {
     pub trust_domains: Vec<proof::TrustDomain>,
     /// Issuers whose tokens are accepted.
     pub trusted_issuers: Vec<proof::TrustedIssuer>,
+    /// How clients can prove who they are.
+    pub methods: methods::Methods,
     settings: Vec<EffectiveSetting>,
     clients: Vec<LocatedRegistration>,
     file: Option<PathBuf>,
@@ -215,8 +221,13 @@ impl Config {
         &self,
         keep: impl FnMut(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
     ) -> Result<Vec<Client>, ConfigErrors> {
-        let vouchers = Vouchers::of(&self.trusted_issuers, &self.trust_domains);
-        clients::check(&self.clients, &self.tokens.defaults(), self.jwt_secret.is_some(), &vouchers, keep)
+        let provided = Provided {
+            methods: &self.methods,
+            trusted_issuers: &self.trusted_issuers,
+            trust_domains: &self.trust_domains,
+            jwks_fetch: &self.jwks_fetch,
+        };
+        clients::check(&self.clients, &self.tokens.defaults(), self.jwt_secret.is_some(), provided, keep)
     }
 
     /// Loads the same sources again. This configuration stays as it is, so that a refused reload changes nothing (F-30).

@@ -12,8 +12,6 @@ pub use crate::oauth::replay::Replay;
 pub struct Tls {
     /// Where the certificate comes from.
     pub certificate: Certificate,
-    /// The authorities of client certificates.
-    pub client_ca_file: Option<PathBuf>,
     /// Whether clients are asked for a certificate.
     pub client_auth: ClientAuth,
 }

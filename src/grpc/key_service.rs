@@ -109,7 +109,7 @@ impl KeyService {
         call: &Call,
         message: pb::WatchRevocationsRequest,
     ) -> Result<Messages<pb::WatchRevocationsResponse>, Error> {
-        let caller = client_authentication::caller(call, message.client_authentication)?;
+        let caller = client_authentication::caller(call, message.client_authentication, &message.client_id)?;
         let watcher = Watcher {
             client: self.server.admit_to_revocations(&caller).await?,
             caller,

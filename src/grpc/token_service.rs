@@ -51,7 +51,8 @@ impl pb::token_service_server::TokenService for TokenService {
         request: Request<pb::IntrospectRequest>,
     ) -> Result<Response<pb::IntrospectResponse>, Status> {
         let (call, message) = Call::begin(pb::token_service_server::SERVICE_NAME, "Introspect", request);
-        call.finish(self.introspect_token(&call, message).await)
+        let result = self.introspect_token(&call, message).await;
+        self.finish(&call, result)
     }
 
     async fn batch_introspect(
@@ -59,7 +60,8 @@ impl pb::token_service_server::TokenService for TokenService {
         request: Request<pb::BatchIntrospectRequest>,
     ) -> Result<Response<pb::BatchIntrospectResponse>, Status> {
         let (call, message) = Call::begin(pb::token_service_server::SERVICE_NAME, "BatchIntrospect", request);
-        call.finish(self.introspect_tokens(&call, message).await)
+        let result = self.introspect_tokens(&call, message).await;
+        self.finish(&call, result)
     }
 
     async fn revoke(
@@ -127,10 +129,12 @@ impl TokenService {
         call: &Call,
         message: pb::IntrospectRequest,
     ) -> Result<pb::IntrospectResponse, Error> {
-        let (question, view, presented) = question(message);
-        let caller = client_authentication::caller(call, presented)?;
-        let introspection = self.server.introspect(&caller, &question).await?;
-        Ok(introspect_response(introspection, view))
+        let (presented, client_id) = (message.client_authentication.clone(), message.client_id.clone());
+        let (question, view) = question(message);
+        let inquirer = client_authentication::inquirer(call, presented, &client_id)?;
+        let answered = self.server.introspect(&inquirer, &question).await?;
+        call.record.set_client_id(answered.client_id.as_str());
+        Ok(introspect_response(answered.answer, view))
     }
 
     async fn introspect_tokens(
@@ -138,21 +142,27 @@ impl TokenService {
         call: &Call,
         message: pb::BatchIntrospectRequest,
     ) -> Result<pb::BatchIntrospectResponse, Error> {
-        let caller = client_authentication::caller(call, message.client_authentication)?;
+        let inquirer =
+            client_authentication::inquirer(call, message.client_authentication, &message.client_id)?;
         let (mut questions, mut views) = (Vec::new(), Vec::new());
         for item in message.requests {
-            let (question, view, presented) = question(item);
-            if presented.is_some() {
+            if item.client_authentication.is_some() || !item.client_id.is_empty() {
                 return Err(Error::invalid_request(
                     "client_authentication belongs to the batch, not to its items",
                 ));
             }
+            let (question, view) = question(item);
             questions.push(question);
             views.push(view);
         }
-        let answers = self.server.introspect_batch(&caller, &questions).await?;
-        let responses =
-            answers.into_iter().zip(views).map(|(answer, view)| introspect_response(answer, view)).collect();
+        let answered = self.server.introspect_batch(&inquirer, &questions).await?;
+        call.record.set_client_id(answered.client_id.as_str());
+        let responses = answered
+            .answer
+            .into_iter()
+            .zip(views)
+            .map(|(answer, view)| introspect_response(answer, view))
+            .collect();
         Ok(pb::BatchIntrospectResponse { responses })
     }
 
@@ -161,7 +171,7 @@ impl TokenService {
         call: &Call,
         message: pb::RevokeRequest,
     ) -> Result<pb::RevokeResponse, Error> {
-        let caller = client_authentication::caller(call, message.client_authentication)?;
+        let caller = client_authentication::caller(call, message.client_authentication, &message.client_id)?;
         self.server.revoke(&caller, non_empty(message.token).map(Secret::new).as_ref()).await?;
         Ok(pb::RevokeResponse {})
     }
@@ -192,16 +202,14 @@ fn issue_response(response: &TokenResponse) -> pb::IssueResponse {
     }
 }
 
-fn question(
-    message: pb::IntrospectRequest,
-) -> (Question, pb::IntrospectView, Option<pb::introspect_request::ClientAuthentication>) {
+fn question(message: pb::IntrospectRequest) -> (Question, pb::IntrospectView) {
     let view = message.view();
     let question = Question {
         token: non_empty(message.token).map(Secret::new),
         expected_audience: non_empty(message.expected_audience),
         required_scopes: message.required_scopes,
     };
-    (question, view, message.client_authentication)
+    (question, view)
 }
 
 fn introspect_response(introspection: Introspection, view: pb::IntrospectView) -> pb::IntrospectResponse {

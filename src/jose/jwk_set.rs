@@ -1,8 +1,9 @@
 //! Key sets of others (RFC 7517 §5): what clients register, publish, and what trusted issuers publish.
 //!
 //! A set is read once and never trusted to choose: a key is found by the `kid` and algorithm of a message, and only when
-//! there is exactly one. Certificates and URLs inside a key (`x5c`, `x5u`) are not read.
+//! there is exactly one. URLs inside a key (`x5u`) are not read, and its certificate (`x5c`) is nothing but compared.
 
+use base64::engine::{Engine, general_purpose::STANDARD};
 use serde_json::value::RawValue;
 
 use super::{
@@ -29,6 +30,7 @@ pub struct JwkSet {
 struct Entry {
     kid: Option<String>,
     parameters: PublicParameters,
+    certificate: Option<Vec<u8>>,
     by_algorithm: Vec<VerificationKey>,
 }
 
@@ -143,6 +145,12 @@ impl JwkSet {
         self.keys.iter().map(|key| &key.parameters)
     }
 
+    /// Each of them with its certificate in DER, the first of `x5c` (RFC 7517 §4.7), if it has one. A member that is not of
+    /// that form stands there as an empty certificate, which is none that anybody presents.
+    pub fn certified_keys(&self) -> impl Iterator<Item = (&PublicParameters, Option<&[u8]>)> {
+        self.keys.iter().map(|key| (&key.parameters, key.certificate.as_deref()))
+    }
+
     /// How many usable keys the set has.
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -164,7 +172,8 @@ impl Entry {
             .into_iter()
             .map(|alg| parameters.verification_key(kid.clone().unwrap_or_default(), alg))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok((!by_algorithm.is_empty()).then_some(Self { kid, parameters, by_algorithm }))
+        let certificate = certificate(&members);
+        Ok((!by_algorithm.is_empty()).then_some(Self { kid, parameters, certificate, by_algorithm }))
     }
 
     fn get(&self, alg: JwsAlgorithm) -> Option<&VerificationKey> {
@@ -179,6 +188,14 @@ impl Entry {
             _ => self.parameters.algorithms().contains(&alg),
         }
     }
+}
+
+/// The first of `x5c`: base64, not base64url.
+fn certificate(jwk: &Members<'_>) -> Option<Vec<u8>> {
+    jwk.get("x5c")?;
+    let certificates: Vec<String> = jwk.required("x5c").unwrap_or_default();
+    let first = certificates.first().and_then(|text| STANDARD.decode(text).ok());
+    Some(first.unwrap_or_default())
 }
 
 #[cfg(test)]

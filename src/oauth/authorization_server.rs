@@ -6,9 +6,10 @@ use super::{
     Issuer,
     access_token::AccessToken,
     client::{
-        AuthenticatedClient, Client, ClientAuthentication, ClientDirectory,
+        AuthenticatedClient, Client, ClientAuthentication, ClientDirectory, TokenEndpointAuthMethod,
         authenticate::{self, Authenticator},
         keys::KeySource,
+        mtls::CertificateTrust,
         secret::SecretVerifier,
         uses::SecretUses,
     },
@@ -47,8 +48,14 @@ pub struct Policy {
     pub failed_auth_rate: Option<Rate>,
     /// Whether clients may register themselves (RFC 7591).
     pub registration: bool,
+    /// The methods of client authentication that can succeed, as the metadata lists them.
+    pub methods: Vec<TokenEndpointAuthMethod>,
+    /// Whether client certificates can reach this server.
+    pub certificates: bool,
     /// What is asked of DPoP proofs.
     pub dpop: DpopPolicy,
+    /// What tokens are signed with by default, and introspection responses if it has a public key.
+    pub signing_alg: SigningAlgorithm,
 }
 
 /// What the core takes from outside.
@@ -75,6 +82,8 @@ pub struct Dependencies {
     pub uses: Arc<SecretUses>,
     /// Knows the keys that clients publish; without it no client may have a `jwks_uri`.
     pub published_keys: Option<Arc<dyn KeySource>>,
+    /// Whose client certificates count.
+    pub trust: Arc<CertificateTrust>,
     /// Verifies the tokens of others; without it nobody else is trusted.
     pub federation: Option<Arc<Federation>>,
 }
@@ -115,9 +124,9 @@ impl AuthorizationServer {
             replays,
             uses,
             published_keys,
+            trust,
             federation,
         } = dependencies;
-        let workloads = federation.as_ref().is_some_and(|federation| federation.trusts_workloads());
         let mut grants = vec![GrantType::ClientCredentials];
         if federation.as_ref().is_some_and(|federation| federation.trusts_issuers()) {
             grants.push(GrantType::JwtBearer);
@@ -131,10 +140,11 @@ impl AuthorizationServer {
             uses,
             replays: Arc::clone(&replays),
             published_keys,
+            trust,
             federation,
         })?;
         Ok(Self {
-            metadata: Metadata::new(&policy.issuer, &keys.current(), &grants, workloads, policy.registration),
+            metadata: Metadata::new(&policy, &keys.current(), &grants),
             grants,
             authenticator,
             dpop: Dpop::new(&policy.dpop),

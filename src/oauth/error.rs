@@ -6,6 +6,7 @@
 use std::{borrow::Cow, fmt, time::Duration};
 
 use super::{client::assertion::refusal::AssertionRefusal, federation::refusal::FederationRefusal};
+use crate::certificates::Untrusted;
 
 /// Why a request was refused or could not be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub enum ClientRefusal {
     NeedsCompat(AssertionRefusal),
     /// The token of a trusted issuer or of a workload does not pass a check.
     Federation(FederationRefusal),
+    /// The certificate of the connection is not the client's.
+    Certificate(CertificateRefusal),
 }
 
 impl fmt::Display for ClientRefusal {
@@ -80,10 +83,43 @@ impl fmt::Display for ClientRefusal {
         match self {
             Self::Assertion(refusal) => refusal.fmt(f),
             Self::Federation(refusal) => refusal.fmt(f),
+            Self::Certificate(refusal) => refusal.fmt(f),
             Self::NeedsCompat(refusal) => write!(f, "{refusal}; profile \"compat\" would accept it"),
             named => write!(f, "{named:?}"),
         }
     }
+}
+
+/// Why a certificate does not authenticate a client. For the log alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateRefusal {
+    /// It cannot be read.
+    #[error("the certificate cannot be read")]
+    Malformed,
+    /// No authority that counts for the client's method stands behind it.
+    #[error("the certificate is not trusted: {0}")]
+    Untrusted(Untrusted),
+    /// No authorities are configured for the client's method or trust domain.
+    #[error("no authorities are configured for the client's method or trust domain")]
+    NoAuthorities,
+    /// There is no such client with a method of certificates.
+    #[error("no enabled client with this client_id authenticates by certificate")]
+    Client,
+    /// Its subject or alternative name is not the registered one.
+    #[error("the certificate is not of the subject that is registered")]
+    OtherSubject,
+    /// Neither it nor its key is registered.
+    #[error("neither the certificate nor its key is registered")]
+    NotRegistered,
+    /// The keys of the client cannot be had.
+    #[error("the keys of the client cannot be had")]
+    KeysUnavailable,
+    /// It is registered, but is expired, not yet valid, or not for the authentication of clients.
+    #[error("the certificate is expired, not yet valid, or not for clients")]
+    NotUsable,
+    /// It breaks a rule of X.509-SVIDs.
+    #[error("the certificate is no X.509-SVID of a workload")]
+    NotAnSvid,
 }
 
 /// Why an access token was not accepted. For the log alone, except for being a refusal.

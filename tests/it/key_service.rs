@@ -40,6 +40,7 @@ fn watch(client_id: &str, cursor: &str) -> pb::WatchRevocationsRequest {
     pb::WatchRevocationsRequest {
         cursor: cursor.to_owned(),
         heartbeat_interval: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+        client_id: String::new(),
         client_authentication: Some(ClientAuthentication::ClientSecret(pb::ClientSecret {
             client_id: client_id.to_owned(),
             client_secret: if client_id == "resource-server" {

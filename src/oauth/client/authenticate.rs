@@ -16,6 +16,7 @@ use super::{
     assertion::{self, AssertionVerifier, ClientAssertion, Proven, refusal::AssertionRefusal},
     credentials::{AssertionKind, Proof},
     keys::KeySource,
+    mtls::{CertificateTrust, CertificateVerifier},
     secret::{SecretVerifier, Verdict, is_generated},
     uses::SecretUses,
 };
@@ -68,6 +69,7 @@ pub struct Authenticator {
     directory: Arc<ClientDirectory>,
     verifier: Arc<SecretVerifier>,
     assertions: AssertionVerifier,
+    certificates: CertificateVerifier,
     throttle: Option<FailureThrottle>,
     uses: Arc<SecretUses>,
     replays: Arc<ReplayGuard>,
@@ -91,6 +93,8 @@ pub struct Dependencies {
     pub replays: Arc<ReplayGuard>,
     /// Knows the keys that clients publish.
     pub published_keys: Option<Arc<dyn KeySource>>,
+    /// Whose certificates count.
+    pub trust: Arc<CertificateTrust>,
     /// Verifies the tokens of others.
     pub federation: Option<Arc<Federation>>,
 }
@@ -101,10 +105,20 @@ impl Authenticator {
     /// # Errors
     /// [`InvalidKey`] when the generator of keys fails.
     pub fn new(dependencies: Dependencies) -> Result<Self, InvalidKey> {
-        let Dependencies { issuer, directory, secrets, throttle, uses, replays, published_keys, federation } =
-            dependencies;
+        let Dependencies { issuer, directory, secrets, throttle, uses, replays, .. } = dependencies;
+        let (published_keys, federation) = (dependencies.published_keys, dependencies.federation);
+        let certificates = CertificateVerifier::new(dependencies.trust, published_keys.clone());
         let assertions = AssertionVerifier::new(issuer, Arc::clone(&secrets), published_keys)?;
-        Ok(Self { directory, verifier: secrets, assertions, throttle, uses, replays, federation })
+        Ok(Self {
+            directory,
+            verifier: secrets,
+            assertions,
+            certificates,
+            throttle,
+            uses,
+            replays,
+            federation,
+        })
     }
 
     /// Verifies a claim that a sender makes.
@@ -159,9 +173,10 @@ impl Authenticator {
                 let client = client.filter(|client| uses(client, &assertion::METHODS));
                 self.by_assertion(client, &claim.client_id, assertion, sender, now).await
             }
-            Proof::Assertion { kind: AssertionKind::JwtSpiffe, .. }
-            | Proof::Certificate
-            | Proof::Secret { .. } => Err(Error::InvalidClient(ClientRefusal::UnsupportedMethod)),
+            Proof::Certificate => self.by_certificate(client, sender, now).await,
+            Proof::Assertion { kind: AssertionKind::JwtSpiffe, .. } | Proof::Secret { .. } => {
+                Err(Error::InvalidClient(ClientRefusal::UnsupportedMethod))
+            }
         };
         match verified {
             // Where the store is not read any more, a known client must not tell itself apart (V-22).
@@ -213,6 +228,22 @@ impl Authenticator {
         client
             .map(|client| AuthenticatedClient { client, secret, by_grant: false })
             .ok_or(Error::InvalidClient(ClientRefusal::Assertion(AssertionRefusal::Client)))
+    }
+
+    /// By the certificate of the connection (RFC 8705 §2).
+    async fn by_certificate(
+        &self,
+        client: Option<Arc<Client>>,
+        sender: &Sender,
+        now: Timestamp,
+    ) -> Result<AuthenticatedClient, Error> {
+        let Some(chain) = &sender.certificate else {
+            return Err(Error::InvalidClient(ClientRefusal::NoCredentials));
+        };
+        self.certificates.verify(client.as_deref(), chain, now).await?;
+        client
+            .map(|client| AuthenticatedClient { client, secret: None, by_grant: false })
+            .ok_or(Error::InvalidClient(ClientRefusal::WrongCredentials))
     }
 
     /// Whether an assertion is one of somebody else than the client.

@@ -9,6 +9,7 @@
 //! - [`assertion`]: private_key_jwt and client_secret_jwt
 //! - [`keys`]: where clients publish their keys
 //! - [`authenticate`]: presented credentials -> [`AuthenticatedClient`]
+//! - [`mtls`]: certificates of clients and the authorities behind them
 //! - [`directory`]: the clients that are known now
 //! - [`spiffe`]: the names of workloads
 //! - [`document`]: what the store keeps of a client
@@ -21,6 +22,7 @@ pub mod directory;
 pub mod document;
 pub mod keys;
 pub mod method;
+pub mod mtls;
 mod profile_members;
 pub mod proof_members;
 pub mod registration;

@@ -11,10 +11,7 @@ use crate::{
         json::{Members, OneOrMany},
     },
     oauth::{
-        client::{
-            CertificateSubject, Client,
-            spiffe::{SpiffeId, SpiffePattern},
-        },
+        client::{Client, spiffe::SpiffeId},
         issuer::Issuer,
     },
 };
@@ -51,15 +48,5 @@ pub(super) fn check(
 
 /// Whether a workload is the client, or one of those that are.
 pub(super) fn may_act_as(id: &SpiffeId, client: &Client) -> bool {
-    workloads(client).is_some_and(|workloads| workloads.matches(id))
-}
-
-/// The workloads that are a client: `spiffe_id` says which; without it `tls_client_auth_san_uri`, then the `client_id`.
-pub fn workloads(client: &Client) -> Option<SpiffePattern> {
-    let san = match &client.proof.certificate_subject {
-        Some(CertificateSubject::SanUri(uri)) => Some(uri.as_str()),
-        _ => None,
-    };
-    let text = client.proof.spiffe_id.as_deref().or(san).unwrap_or(client.client_id.as_str());
-    SpiffePattern::parse(text).ok()
+    client.proof.workloads.as_ref().is_some_and(|workloads| workloads.matches(id))
 }

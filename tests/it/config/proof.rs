@@ -220,6 +220,47 @@ fn keys_come_over_tls_unless_the_operator_says_otherwise() {
     assert!(File::new(&format!("{ISSUER}{file}")).load(Sources::default()).is_ok());
 }
 
+#[test]
+fn clients_count_on_nothing_that_is_not_configured() {
+    let federated = "[[clients]]\nclient_id = \"a\"\n\
+                     federated = [{ issuer = \"https://ci.example\", subject = \"repo:a\" }]\n";
+    assert_eq!(
+        problems(federated),
+        [
+            "m.toml:4: clients[0].federated: \"https://ci.example\" is no trusted issuer; add a [[trusted_issuers]] table with this issuer, letter for letter"
+        ]
+    );
+    // CHK-61: letter for letter, so that a final slash makes another issuer
+    let trust =
+        |issuer: &str| format!("{federated}[[trusted_issuers]]\nissuer = \"{issuer}\"\njwks_file = \"k\"\n");
+    assert_eq!(problems(&trust("https://ci.example/")).len(), 1);
+    assert!(File::new(&format!("{ISSUER}{}", trust("https://ci.example"))).load(Sources::default()).is_ok());
+
+    let keyed = "[[clients]]\nclient_id = \"a\"\ntoken_endpoint_auth_method = \"private_key_jwt\"\n\
+                 jwks_uri = \"http://a.example/keys\"\n";
+    assert_eq!(
+        problems(keyed),
+        ["m.toml:5: clients[0].jwks_uri: must be an https URL; jwks_fetch.allow_http = true allows http too"]
+    );
+    let http = format!("{ISSUER}{keyed}[jwks_fetch]\nallow_http = true\n");
+    assert!(File::new(&http).load(Sources::default()).is_ok());
+
+    let spiffe =
+        "[[clients]]\nclient_id = \"spiffe://example.org/a\"\ntoken_endpoint_auth_method = \"spiffe_jwt\"\n";
+    assert_eq!(
+        problems(spiffe),
+        [
+            "m.toml:4: clients[0].token_endpoint_auth_method: needs the keys of example.org; set jwt_bundle_file or jwt_bundle_uri in [spiffe.trust_domains.\"example.org\"]"
+        ]
+    );
+    for (domain, refused) in [("example.org", false), ("example.com", true)] {
+        let text = format!(
+            "{ISSUER}{spiffe}[spiffe.trust_domains.\"{domain}\"]\njwt_bundle_uri = \"https://example.org/jwt\"\n"
+        );
+        assert_eq!(File::new(&text).load(Sources::default()).is_err(), refused, "{domain}");
+    }
+}
+
 // V-15
 #[test]
 fn the_server_does_not_trust_its_own_tokens() {

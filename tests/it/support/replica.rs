@@ -16,7 +16,7 @@ use mintage::{
         AuthorizationServer, Issuer, Keys, Policy,
         authorization_server::Dependencies,
         client::{
-            ClientDirectory, ClientId, ClientRegistration,
+            ClientDirectory, ClientId, ClientRegistration, TokenEndpointAuthMethod,
             directory::StoredClients,
             document::{ClientDocument, SecretRecord},
             registration::RegistrationDefaults,
@@ -321,11 +321,14 @@ impl Cluster {
         let (revocations, uses) = (Arc::default(), Arc::default());
         let policy = Policy {
             registration: false,
+            signing_alg: SigningAlgorithm::ES256,
             dpop: DpopPolicy { max_age: Duration::from_secs(60), nonce_secret: None },
             issuer: Issuer::parse(ISSUER).unwrap(),
             max_lifetime: Duration::from_secs(86400),
             max_revocation_age: Duration::from_secs(30),
             failed_auth_rate: None,
+            methods: TokenEndpointAuthMethod::ALL[..4].to_vec(),
+            certificates: false,
         };
         let dependencies = Dependencies {
             clock: Arc::<TestClock>::clone(&clock),
@@ -339,6 +342,7 @@ impl Cluster {
             replays: Arc::new(ReplayGuard::new(Some(Arc::<FakeStore>::clone(&self.store)), self.replay)),
             uses: Arc::clone(&uses),
             published_keys: None,
+            trust: Arc::default(),
             federation: None,
         };
         let server = Arc::new(AuthorizationServer::new(policy, dependencies).unwrap());
