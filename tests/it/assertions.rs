@@ -7,6 +7,7 @@ mod keys;
 mod local;
 mod logged;
 mod profiles;
+mod published;
 mod refused;
 mod replay;
 mod replicas;

@@ -85,6 +85,16 @@ async fn an_assertion_is_of_one_client() {
     let shared = server_with(&(keyed_client("c1", &[&key], "") + &keyed_client("c2", &[&key], ""))).await;
     assert_eq!(of(refused_for(&shared, &presented_as("c2", &good), "shared").await), R::Subject);
 
+    // Issuer and subject are each the client.
+    for name in ["iss", "sub"] {
+        let assertion = key.assertion("ES256", &claims_with("c1", name, json!("c2")));
+        assert_eq!(
+            of(refused_for(&server, &presented_as("c1", &assertion), name).await),
+            R::Subject,
+            "{name}"
+        );
+    }
+
     let without = |name: &str| {
         let mut claims = claims("c1");
         claims.as_object_mut().unwrap().remove(name);

@@ -1,8 +1,11 @@
 //! Whoever follows the revocations authenticates once: an assertion cannot be presented again at every heartbeat.
 
+use std::time::Duration;
+
 use mintage::grpc::pb::token::{
     self as pb, key_service_client::KeyServiceClient, watch_revocations_request::ClientAuthentication,
 };
+use tokio::time::timeout;
 use tonic::{Code, transport::Channel};
 
 use super::*;
@@ -55,14 +58,16 @@ async fn a_watcher_stays_until_its_registration_changes() {
     // Another key, and another secret: whoever has the old ones may follow no longer.
     let other = ClientKey::generate("ES256", "k1");
     server.reload(&clients(&other, &HS.to_uppercase())).await.unwrap();
-    for stream in [by_key, by_secret] {
-        let mut stream = stream;
-        let status = loop {
-            match stream.message().await {
-                Ok(message) => assert!(message.is_some(), "it must end with a status"),
-                Err(status) => break status,
+    for mut stream in [by_key, by_secret] {
+        let ended = async {
+            loop {
+                match stream.message().await {
+                    Ok(message) => assert!(message.is_some(), "it must end with a status"),
+                    Err(status) => break status,
+                }
             }
         };
+        let status = timeout(Duration::from_secs(30), ended).await.expect("it ends");
         assert_eq!(status.code(), Code::Unauthenticated);
     }
 }
