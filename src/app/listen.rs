@@ -10,7 +10,7 @@ use std::{
 use tokio::net::TcpListener;
 
 use super::{
-    Core, StartError, follow, reload,
+    Core, StartError, follow, proxy, reload,
     tls::{self, PublicTls},
     watch,
 };
@@ -50,6 +50,7 @@ pub(super) async fn until_signal(config: Config, mut core: Core) -> Result<(), S
     let core = Arc::new(core);
     let mut beside = follow(&core, &config, &readiness, telemetry.metrics());
     let (public, files, dev_authority) = tls.on(public);
+    let public = proxy::behind(&config, public);
     watched.extend(files);
     beside.spawn(watch::watch(watched, telemetry.metrics().clone(), watch::INTERVAL));
     let snapshot_file = config.store.snapshot_file.clone();

@@ -10,7 +10,6 @@ use super::{
     rate::Rate,
     raw::RawConfig,
     setting::{Kind, SETTINGS},
-    vouchers::Vouchers,
 };
 use crate::{
     jose::SigningAlgorithm,
@@ -74,8 +73,12 @@ pub(super) fn check(
     }
     // No time goes into hashing while the rest is checked.
     let stand_in = |secret: &Secret<String>, form| Ok(SecretHash::stand_in(secret, form));
-    let vouchers = Vouchers::of(&trusted_issuers, &trust_domains);
-    let provided = Provided { methods: &methods, vouchers: &vouchers, jwks_fetch: &jwks_fetch };
+    let provided = Provided {
+        methods: &methods,
+        trusted_issuers: &trusted_issuers,
+        trust_domains: &trust_domains,
+        jwks_fetch: &jwks_fetch,
+    };
     if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, provided, stand_in)
     {
         problems.extend_from_slice(errors.problems());

@@ -65,8 +65,8 @@ pub(super) fn check(
     for client in clients {
         match client.registration.clone().check(defaults, &mut keep) {
             Ok(registered) => {
-                let missing = provided.missing(&registered);
-                problems.extend(missing.map(|(member, text)| client.problem(member, text)));
+                let obstacle = provided.methods.obstacle(&registered);
+                problems.extend(obstacle.map(|(member, text)| client.problem(member, text)));
                 checked.push(registered);
             }
             Err(invalid) => problems.extend(
@@ -76,6 +76,8 @@ pub(super) fn check(
                     .map(|invalid| client.problem(invalid.member, invalid.problem)),
             ),
         }
+        let missing = provided.missing(&client.registration);
+        problems.extend(missing.into_iter().map(|(member, text)| client.problem(member, text)));
         let alg = client.registration.access_token_signing_alg.as_deref();
         if !jwt_secret && alg == Some(SigningAlgorithm::HS256.as_str()) {
             let text =

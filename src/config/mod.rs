@@ -31,7 +31,6 @@ pub mod rate;
 mod raw;
 pub mod setting;
 pub mod sources;
-mod vouchers;
 
 use std::{
     fs::File,
@@ -43,9 +42,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use self::{
-    clients::LocatedRegistration, document::Document, provided::Provided, raw::RawConfig, vouchers::Vouchers,
-};
+use self::{clients::LocatedRegistration, document::Document, provided::Provided, raw::RawConfig};
 pub use self::{
     problem::{ConfigErrors, Origin, Problem},
     rate::Rate,
@@ -224,8 +221,12 @@ impl Config {
         &self,
         keep: impl FnMut(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
     ) -> Result<Vec<Client>, ConfigErrors> {
-        let vouchers = Vouchers::of(&self.trusted_issuers, &self.trust_domains);
-        let provided = Provided { methods: &self.methods, vouchers: &vouchers, jwks_fetch: &self.jwks_fetch };
+        let provided = Provided {
+            methods: &self.methods,
+            trusted_issuers: &self.trusted_issuers,
+            trust_domains: &self.trust_domains,
+            jwks_fetch: &self.jwks_fetch,
+        };
         clients::check(&self.clients, &self.tokens.defaults(), self.jwt_secret.is_some(), provided, keep)
     }
 

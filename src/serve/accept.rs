@@ -13,6 +13,7 @@ use super::{
     connection::Connections,
     edge::Edge,
     limits::Limits,
+    proxy::Proxies,
     router::Routes,
     shutdown::Shutdown,
     tls::{Handshakes, Tls},
@@ -33,12 +34,19 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Listener {
     socket: TcpListener,
     tls: Option<Tls>,
+    proxies: Option<Proxies>,
 }
 
 impl Listener {
     /// Nothing but TLS: whoever speaks anything else is hung up on, without a redirect (CHK-29).
     pub fn tls(socket: TcpListener, tls: Tls) -> Self {
-        Self { socket, tls: Some(tls) }
+        Self { socket, tls: Some(tls), proxies: None }
+    }
+
+    /// The same, with these proxies in front of it.
+    #[must_use]
+    pub fn behind(self, proxies: Proxies) -> Self {
+        Self { proxies: Some(proxies), ..self }
     }
 
     /// Its address, with the port that the system chose for port 0.
@@ -53,7 +61,7 @@ impl Listener {
 /// A listener without TLS.
 impl From<TcpListener> for Listener {
     fn from(socket: TcpListener) -> Self {
-        Self { socket, tls: None }
+        Self { socket, tls: None, proxies: None }
     }
 }
 
@@ -66,11 +74,11 @@ pub async fn serve(
     telemetry: Telemetry,
     shutdown: Shutdown,
 ) -> usize {
-    let Listener { socket: listener, tls } = listener.into();
+    let Listener { socket: listener, tls, proxies } = listener.into();
     let drain = limits.drain;
     let metrics = telemetry.metrics().clone();
     let permits = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
-    let edge = Edge::new(routes, telemetry, limits.request);
+    let edge = Edge::new(routes, telemetry, limits.request, proxies);
     let handshakes = tls.map(|tls| Arc::new(Handshakes::new(tls, &limits, metrics.clone())));
     let mut open = Open {
         handshakes,

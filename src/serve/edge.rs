@@ -1,4 +1,4 @@
-//! What happens to every request, in this order: its peer is noted, it is observed, it gets a deadline, and a panic
+//! What happens to every request, in this order: its peer is noted (or whom a proxy speaks for), it is observed, it gets a deadline, and a panic
 //! of its handler stays its own.
 
 use std::{
@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::{
     activity::{Activity, TrackedBody},
+    proxy::Proxies,
     refusal::{FRAMED_TWICE, Form, HANDLER_PANICKED, NO_HOST, REQUEST_TIMED_OUT},
     router::Routes,
 };
@@ -31,12 +32,26 @@ pub(super) struct Edge {
     routes: Routes,
     telemetry: Telemetry,
     request: Duration,
+    proxies: Option<Proxies>,
 }
 
 impl Edge {
     /// `request` bounds the time from a request's head to its answer's.
-    pub(super) fn new(routes: Routes, telemetry: Telemetry, request: Duration) -> Self {
-        Self { routes, telemetry, request }
+    pub(super) fn new(
+        routes: Routes,
+        telemetry: Telemetry,
+        request: Duration,
+        proxies: Option<Proxies>,
+    ) -> Self {
+        Self { routes, telemetry, request, proxies }
+    }
+
+    /// The peer of a request that came over this connection.
+    fn peer_of(&self, connection: &Peer, request: &Request<Body>) -> Peer {
+        match &self.proxies {
+            Some(proxies) => proxies.peer_of(connection, request.headers()),
+            None => connection.clone(),
+        }
     }
 
     pub(super) fn telemetry(&self) -> &Telemetry {
@@ -104,7 +119,8 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
         let in_flight = self.activity.begin();
         let edge = Arc::clone(&self.edge);
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(self.peer.clone());
+        let peer = edge.peer_of(&self.peer, &request);
+        request.extensions_mut().insert(peer);
         Box::pin(async move {
             let response = edge.telemetry.observe(request, |request| edge.answer(request, has_length)).await;
             Ok(response.map(|body| TrackedBody::new(body, in_flight)))

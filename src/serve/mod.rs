@@ -7,6 +7,7 @@
 //! - [`limits`]: every bound and deadline, with its default
 //! - [`shutdown`]: running, draining, forced
 //! - [`tls`]: the handshake before all that, where the listener has a certificate
+//! - [`proxy`]: client certificates that a proxy in front took
 //! - `connection`: tells the protocol by its first bytes, then drives one connection to its end
 //! - `socket`, `activity`: what a connection is doing right now, for deadlines that hyper does not have
 //! - `length_field`: what hyper hides of a request that is framed twice
@@ -24,6 +25,7 @@ mod connection;
 mod edge;
 mod length_field;
 pub mod limits;
+pub mod proxy;
 mod refusal;
 pub mod router;
 pub mod shutdown;

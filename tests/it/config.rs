@@ -2,6 +2,7 @@
 
 mod proof;
 mod store;
+mod tls;
 
 use std::{path::Path, time::Duration};
 

@@ -20,6 +20,8 @@ pub enum Auth {
     BasicBeside(String, String, String),
     /// An assertion; an empty text is not sent.
     Assertion { client_id: String, kind: String, assertion: String },
+    /// The certificate of the connection, and the `client_id` that goes with it.
+    Certificate(String),
     /// Nothing.
     None,
 }
@@ -45,6 +47,11 @@ impl Auth {
         Self::Post(client_id.to_owned(), secret.to_owned())
     }
 
+    /// The certificate of the connection.
+    pub fn certificate(client_id: &str) -> Self {
+        Self::Certificate(client_id.to_owned())
+    }
+
     /// A verbatim header or metadata value.
     pub fn header(value: impl Into<String>) -> Self {
         Self::Header(value.into())
@@ -58,7 +65,7 @@ impl Auth {
             | Self::BasicBeside(client_id, secret, _) => vec![basic(client_id, secret)],
             Self::Header(value) => vec![value.clone()],
             Self::Headers(values) => values.clone(),
-            Self::Post(..) | Self::Assertion { .. } | Self::None => vec![],
+            Self::Post(..) | Self::Assertion { .. } | Self::Certificate(_) | Self::None => vec![],
         }
     }
 
@@ -68,7 +75,7 @@ impl Auth {
             Self::Post(client_id, secret) | Self::Both(client_id, secret) => {
                 vec![("client_id", client_id.clone()), ("client_secret", secret.clone())]
             }
-            Self::BasicBeside(_, _, beside) => vec![("client_id", beside.clone())],
+            Self::BasicBeside(_, _, id) | Self::Certificate(id) => vec![("client_id", id.clone())],
             Self::Assertion { client_id, kind, assertion } => {
                 let all = [
                     ("client_id", client_id),
@@ -91,9 +98,12 @@ impl Auth {
             Self::BasicBeside(_, _, beside) => {
                 Some(pb::ClientSecret { client_id: beside.clone(), client_secret: String::new() })
             }
-            Self::Assertion { .. } | Self::Basic(..) | Self::Header(_) | Self::Headers(_) | Self::None => {
-                None
-            }
+            Self::Assertion { .. }
+            | Self::Basic(..)
+            | Self::Header(_)
+            | Self::Headers(_)
+            | Self::Certificate(_)
+            | Self::None => None,
         }
     }
 
@@ -106,6 +116,14 @@ impl Auth {
                 client_assertion: assertion.clone(),
             }),
             _ => None,
+        }
+    }
+
+    /// The `client_id` of a message, beside its credentials.
+    pub fn beside(&self) -> String {
+        match self {
+            Self::Certificate(client_id) => client_id.clone(),
+            _ => String::new(),
         }
     }
 

@@ -29,7 +29,7 @@ pub fn from_status(status: &Status) -> Refused {
         "invalid_client" | "invalid_token" | "invalid_dpop_proof" | "use_dpop_nonce" => {
             &[Code::Unauthenticated]
         }
-        "unauthorized_client" => &[Code::PermissionDenied],
+        "unauthorized_client" | "insufficient_scope" => &[Code::PermissionDenied],
         // Too many requests, or no store.
         "temporarily_unavailable" => &[Code::ResourceExhausted, Code::Unavailable],
         "server_error" => &[Code::Internal],
@@ -65,14 +65,18 @@ pub async fn from_response(response: reqwest::Response, authorization: bool) -> 
         "invalid_client" if path == "/token" && !authorization => &[400],
         "invalid_client" | "invalid_token" => &[401],
         "invalid_dpop_proof" | "use_dpop_nonce" if path == "/userinfo" => &[401],
+        "insufficient_scope" => &[403],
         "invalid_request" => &[400, 405, 413, 415],
         "temporarily_unavailable" => &[429, 503],
         "server_error" => &[500],
         _ => &[400],
     };
     assert!(expected.contains(&status), "{path}: {status} {error}");
-    let challenged = status == 401 || (path == "/userinfo" && status == 400);
-    assert_eq!(headers.contains_key(WWW_AUTHENTICATE), challenged, "{path}: {status} {error}");
+    let challenged = matches!(status, 401 | 403) || (path == "/userinfo" && status == 400);
+    // Introspection takes either kind of credentials: with a token it is a resource, else it is not.
+    if path != "/introspect" || status != 400 {
+        assert_eq!(headers.contains_key(WWW_AUTHENTICATE), challenged, "{path}: {status} {error}");
+    }
     let retry_after = headers.get(RETRY_AFTER).map(|value| value.to_str().unwrap().parse().unwrap());
     assert_eq!(retry_after.is_some(), error == "temporarily_unavailable");
     let dpop_nonce = headers.get("dpop-nonce").map(|value| value.to_str().unwrap().to_owned());

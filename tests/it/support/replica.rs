@@ -321,6 +321,7 @@ impl Cluster {
         let (revocations, uses) = (Arc::default(), Arc::default());
         let policy = Policy {
             registration: false,
+            signing_alg: SigningAlgorithm::ES256,
             dpop: DpopPolicy { max_age: Duration::from_secs(60), nonce_secret: None },
             issuer: Issuer::parse(ISSUER).unwrap(),
             max_lifetime: Duration::from_secs(86400),

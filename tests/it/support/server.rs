@@ -198,7 +198,9 @@ impl TestServer {
 
         let clock = Arc::new(TestClock::at(NOW));
         let core = Core::build(&config, Arc::<TestClock>::clone(&clock), directory.path()).await;
-        let core = Arc::new(core.unwrap_or_else(|error| panic!("{error}")));
+        let mut core = core.unwrap_or_else(|error| panic!("{error}"));
+        let mut watched = std::mem::take(&mut core.watched);
+        let core = Arc::new(core);
         let (shutdown, readiness) = (Shutdown::new(), Readiness::default());
         let telemetry = Telemetry::new(Metrics::new("test", std::time::UNIX_EPOCH));
         let (routes, health) = core.routes(&config, &readiness).unwrap();
@@ -209,11 +211,9 @@ impl TestServer {
         let metrics = telemetry.metrics().clone();
         let tls = app::tls::open(&config, 0, Arc::<TestClock>::clone(&clock), &metrics);
         let (public, files, _) = tls.unwrap_or_else(|error| panic!("{error}")).on(bind().await);
-        beside.spawn(app::watch::watch(
-            files.into_iter().collect(),
-            metrics.clone(),
-            Duration::from_millis(10),
-        ));
+        watched.extend(files);
+        beside.spawn(app::watch::watch(watched, metrics.clone(), Duration::from_millis(10)));
+        let public = app::proxy::behind(&config, public);
         let (address, public) = listen(public, routes, &telemetry, &shutdown);
         let (ops, admin) = listen(bind().await.into(), ops_routes, &telemetry, &shutdown);
         let tasks = [public, admin];

@@ -15,8 +15,8 @@ use mintage::{
     serve::tls::{ClientAuth, Identity, Tls},
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::{
     ClientConfig, RootCertStore,
@@ -85,6 +85,11 @@ impl TestCa {
     /// The same in DER.
     pub fn der(&self) -> Vec<u8> {
         self.0.der().to_vec()
+    }
+
+    /// A list of revoked certificates, in PEM.
+    pub fn revocation_list(&self, params: CertificateRevocationListParams) -> String {
+        params.signed_by(&self.0).unwrap().pem().unwrap()
     }
 
     /// A certificate for localhost, 127.0.0.1 and ::1.

@@ -150,6 +150,7 @@ impl Wire {
         if let Auth::BasicBeside(_, _, beside) = auth {
             message.client_id.clone_from(beside);
         } else {
+            message.client_id = auth.beside();
             message.client_authentication = auth.of_message(
                 issue_request::ClientAuthentication::ClientSecret,
                 issue_request::ClientAuthentication::ClientAssertion,
@@ -201,6 +202,7 @@ impl Wire {
         auth: &Auth,
         mut message: pb::IntrospectRequest,
     ) -> Outcome<pb::IntrospectResponse> {
+        message.client_id = auth.beside();
         message.client_authentication = auth.of_message(
             introspect_request::ClientAuthentication::ClientSecret,
             introspect_request::ClientAuthentication::ClientAssertion,
@@ -230,7 +232,7 @@ impl Wire {
                 let message = pb::RevokeRequest {
                     token: token.to_owned(),
                     token_type_hint: hint.to_owned(),
-                    client_id: String::new(),
+                    client_id: auth.beside(),
                     client_authentication: auth.of_message(
                         revoke_request::ClientAuthentication::ClientSecret,
                         revoke_request::ClientAuthentication::ClientAssertion,

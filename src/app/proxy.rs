@@ -1,0 +1,20 @@
+//! The proxies in front of the public port.
+
+use crate::{
+    config::{Config, proof::ClientCertHeader},
+    serve::{
+        Listener,
+        proxy::{CertificateHeader, Proxies},
+    },
+};
+
+/// The listener, with the proxies that the configuration trusts in front of it.
+pub fn behind(config: &Config, listener: Listener) -> Listener {
+    let Some(proxy) = &config.proxy else { return listener };
+    let header = match proxy.client_cert_header {
+        Some(ClientCertHeader::XForwardedClientCert) => CertificateHeader::XForwardedClientCert,
+        Some(ClientCertHeader::ClientCert) => CertificateHeader::ClientCert,
+        None => return listener,
+    };
+    listener.behind(Proxies::new(proxy.trusted.clone(), header))
+}
