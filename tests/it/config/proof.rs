@@ -27,10 +27,7 @@ fn whom_nobody_vouches_for_is_a_problem() {
         "[spiffe.trust_domains.\"example.org\"]\njwt_bundle_uri = \"https://spire.example/bundle\"\n";
     const SPIFFE: &str = "token_endpoint_auth_method = \"spiffe_jwt\"\n";
     for (text, expected) in [
-        (
-            format!("{CLIENT}{FEDERATED}"),
-            "clients[0].federated: names the issuer \"https://ci.example\", which is not trusted",
-        ),
+        (format!("{CLIENT}{FEDERATED}"), "clients[0].federated: \"https://ci.example\" is no trusted issuer"),
         (
             format!(
                 "{CLIENT}client_secret = \"secret-of-c\"\ngrant_types = [\"urn:ietf:params:oauth:grant-type:jwt-bearer\"]\n"
