@@ -7,7 +7,7 @@ use super::{
     proof::{JwksFetch, TrustDomain, TrustedIssuer},
 };
 use crate::oauth::{
-    client::{ClientRegistration, TokenEndpointAuthMethod, spiffe::SpiffePattern},
+    client::{ClientRegistration, FederatedSubject, TokenEndpointAuthMethod, spiffe::SpiffePattern},
     grant::GrantType,
 };
 
@@ -24,15 +24,7 @@ impl Provided<'_> {
     /// What the settings lack for a client: the member that counts on it, and what to do.
     pub(super) fn missing(&self, client: &ClientRegistration) -> Vec<(&'static str, String)> {
         let mut missing = Vec::new();
-        for subject in &client.federated {
-            if !self.trusted_issuers.iter().any(|trusted| trusted.issuer == subject.issuer) {
-                let text = format!(
-                    "{:?} is no trusted issuer; add a [[trusted_issuers]] table with this issuer, letter for letter",
-                    subject.issuer
-                );
-                missing.push(("federated", text));
-            }
-        }
+        missing.extend(client.federated.iter().filter_map(|subject| self.missing_voucher(subject)));
         let uses_grant =
             client.grant_types.iter().flatten().any(|grant| grant == GrantType::JwtBearer.as_str());
         if uses_grant && client.federated.is_empty() {
@@ -48,6 +40,24 @@ impl Provided<'_> {
         }
         missing.extend(self.missing_jwt_bundle(client).map(|text| ("token_endpoint_auth_method", text)));
         missing
+    }
+
+    fn missing_voucher(&self, subject: &FederatedSubject) -> Option<(&'static str, String)> {
+        let FederatedSubject { issuer, subject } = subject;
+        let Some(trusted) = self.trusted_issuers.iter().find(|trusted| trusted.issuer == *issuer) else {
+            let text = format!(
+                "{issuer:?} is no trusted issuer; add a [[trusted_issuers]] table with this issuer, letter for letter"
+            );
+            return Some(("federated", text));
+        };
+        // Every customer of a cloud or of a CI provider is a subject there.
+        let anybody = trusted.conditions.is_empty() && subject.bytes().all(|byte| byte == b'*');
+        anybody.then(|| {
+            let text = format!(
+                "lets in every subject of {issuer:?}; write what the right ones have in common, or give the issuer conditions"
+            );
+            ("federated", text)
+        })
     }
 
     /// Whether the trust domain of a client that sends JWT-SVIDs has keys.

@@ -83,7 +83,6 @@ async fn unreadable_credentials_are_refused() {
             "Basic ",
             "Basic ???",
             "Basic:",
-            "Bearer x",
             "Digest username=\"es256\"",
             encoded,
             &format!("Basic{encoded}"),
@@ -94,6 +93,10 @@ async fn unreadable_credentials_are_refused() {
         ] {
             refused(&wire, &Auth::header(value), "invalid_client").await;
         }
+        // A token is no client's credential; where one opens introspection, it is judged as a token.
+        let bearer = Auth::header("Bearer x");
+        assert_eq!(error(wire.issue(&bearer, &Issue::default()).await), "invalid_client", "{wire:?}");
+        assert_eq!(error(wire.introspect(&bearer, "x").await), "invalid_token", "{wire:?}");
         let overlong = "x".repeat(256);
         for client_id in ["\u{e9}", "es256\n", "es256\0", &overlong] {
             refused(&wire, &Auth::form(client_id, WRONG), "invalid_client").await;

@@ -316,12 +316,6 @@ fn check_federated(federated: &[FederatedSubject]) -> Result<(), String> {
     }
     for (index, FederatedSubject { issuer, subject }) in federated.iter().enumerate() {
         check_text(issuer).and_then(|()| check_text(subject))?;
-        if subject.bytes().all(|byte| byte == b'*') {
-            return Err(format!(
-                "lets in every subject of {issuer:?}; write what the right ones have in common, such as \
-                 system:serviceaccount:prod:*"
-            ));
-        }
         if federated[..index].iter().any(|earlier| earlier.issuer == *issuer && earlier.subject == *subject) {
             return Err(format!("names {subject:?} of {issuer:?} twice; keep one of the two"));
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{
     TestServer,
-    assertion::{ClientKey, by_secret, claims, keyed_client},
+    assertion::{ClientKey, JWT_BEARER, by_secret, claims, keyed_client},
     auth::{basic, secret_of},
     forge::part,
     http::{get, post, post_as, send, token},
@@ -164,25 +164,21 @@ async fn an_issuer_with_a_path_is_found_in_both_placements() {
 // V-30, CHK-102
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_advertised_works_and_nothing_else_does() {
-    const SECRET: &str = "0123456789abcdef0123456789abcdef";
-    let key = ClientKey::generate("ES256", "k1");
-    let clients = format!(
-        "{CLIENTS}{}\n[[clients]]\nclient_id = \"by-secret\"\nclient_secret = \"{SECRET}\"\n\
-         token_endpoint_auth_method = \"client_secret_jwt\"\n",
-        keyed_client("by-key", &[&key], ""),
+    let key = ClientKey::generate("ES256", "k");
+    let keyed = keyed_client("keyed", &[&key], "");
+    let secret = "0123456789abcdef0123456789abcdef";
+    let hmac = format!(
+        "[[clients]]\nclient_id = \"hmac\"\nclient_secret = \"{secret}\"\n\
+         token_endpoint_auth_method = \"client_secret_jwt\"\naccess_token_signing_alg = \"ES256\"\n"
     );
-    let server = TestServer::with(&clients).await;
+    let server = TestServer::with(&format!("{CLIENTS}{keyed}{hmac}")).await;
     let document = get(&server, OPENID).await.json();
     let grant = "grant_type=client_credentials".to_owned();
     let ask = format!("token={}", token(&server, "es256").await);
     let authorization = basic("es256", &secret_of("es256"));
     let digest = "Digest username=\"es256\", response=\"secret-of-es256\"";
     let parameters = "&client_id=es256&client_secret=secret-of-es256";
-    let with = |assertion: String| {
-        format!(
-            "&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion={assertion}"
-        )
-    };
+    let assertion = |jwt: &str| format!("&client_assertion_type={JWT_BEARER}&client_assertion={jwt}");
     for (target, form, member) in [
         ("/token", &grant, "token_endpoint_auth_methods_supported"),
         ("/introspect", &ask, "introspection_endpoint_auth_methods_supported"),
@@ -190,13 +186,16 @@ async fn what_is_advertised_works_and_nothing_else_does() {
         ("/revoke", &"token=garbage".to_owned(), "revocation_endpoint_auth_methods_supported"),
     ] {
         let advertised = strings(&document, member);
+        // Each is used once.
+        let by_hmac = assertion(&by_secret("HS256", secret, &claims("hmac")));
+        let by_key = assertion(&key.assertion("ES256", &claims("keyed")));
         for (method, header, more) in [
             ("client_secret_basic", Some(authorization.as_str()), ""),
             ("client_secret_post", None, parameters),
-            ("client_secret_jwt", None, &with(by_secret("HS256", SECRET, &claims("by-secret")))),
-            ("private_key_jwt", None, &with(key.assertion("ES256", &claims("by-key")))),
-            ("spiffe_jwt", None, &with("a.b.c".to_owned()).replace("jwt-bearer", "jwt-spiffe")),
-            ("an assertion of nobody", None, &with("a.b.c&client_id=es256".to_owned())),
+            ("client_secret_jwt", None, &by_hmac),
+            ("private_key_jwt", None, &format!("{by_key}&client_id=keyed")),
+            ("an assertion of nobody", None, &assertion("a.b.c")),
+            ("tls_client_auth", None, "&client_id=keyed"),
             ("none", None, "&client_id=es256"),
             ("none", None, "&client_id=public"),
             ("digest", Some(digest), ""),
@@ -207,11 +206,14 @@ async fn what_is_advertised_works_and_nothing_else_does() {
             if advertised.contains(&method.to_owned()) {
                 assert_eq!(reply.status, 200, "{method} at {target}: {}", reply.text());
             } else {
-                assert_eq!(reply.error(), "invalid_client", "{method} at {target}");
+                // A token opens introspection when its scope says so, and is judged as a token.
+                let bearer = method == "the token itself" && target == "/introspect";
+                let error = if bearer { "invalid_token" } else { "invalid_client" };
+                assert_eq!(reply.error(), error, "{method} at {target}");
             }
         }
-        let all = ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"];
-        assert_eq!(advertised, all);
+        let every = ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"];
+        assert_eq!(advertised, every);
     }
     for grant in strings(&document, "grant_types_supported") {
         assert_eq!(post_as(&server, "es256", "/token", &format!("grant_type={grant}")).await.status, 200);

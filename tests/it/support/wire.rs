@@ -150,7 +150,10 @@ impl Wire {
         if let Auth::BasicBeside(_, _, beside) = auth {
             message.client_id.clone_from(beside);
         } else {
-            message.client_id = auth.beside();
+            let beside = auth.beside();
+            if !beside.is_empty() {
+                message.client_id = beside;
+            }
             message.client_authentication = auth.of_message(
                 issue_request::ClientAuthentication::ClientSecret,
                 issue_request::ClientAuthentication::ClientAssertion,
