@@ -164,7 +164,7 @@ async fn an_authority_that_was_removed_counts_no_more_on_old_connections_either(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_file_keeps_the_old_certificate_and_alarms() {
     let ca = TestCa::new();
-    let server = TestServer::with_tls(MTLS, &ca, ClientAuth::Off).await;
+    let server = TestServer::with_tls(MTLS, &ca, ClientAuth::Optional).await;
     let (client, next) = (certificate(&ca), ca.server());
     let first = shown(&server, &ca, &client).await;
     let kept = tls::http(&ca, None);
