@@ -66,7 +66,7 @@ introspect = "any"
 fn with(ca: &TestCa, common_name: &str, change: impl FnOnce(&mut CertificateParams)) -> Pair {
     let mut params = params(common_name, &[], ExtendedKeyUsagePurpose::ClientAuth);
     change(&mut params);
-    ca.sign(params)
+    ca.sign(&params)
 }
 
 // CHK-113
@@ -133,7 +133,7 @@ async fn a_certificate_of_somebody_else_is_refused() {
     // Not now, and not for this.
     refused(with(&ca, "B", |params| params.not_after = date_time_ymd(2027, 1, 14))).await;
     refused(with(&ca, "B", |params| params.not_before = date_time_ymd(2027, 1, 16))).await;
-    refused(ca.sign(params("B", &[], ExtendedKeyUsagePurpose::ServerAuth))).await;
+    refused(ca.sign(&params("B", &[], ExtendedKeyUsagePurpose::ServerAuth))).await;
 
     assert_granted(&server, &ca, &b, "b").await;
     for other in ["a", "dns", "secret", "resource-server", "disabled", "unknown"] {
@@ -243,7 +243,7 @@ async fn a_revoked_certificate_is_refused() {
         key_identifier_method: KeyIdMethod::Sha256,
     };
     let file = server.directory().join("ca.pem");
-    fs::write(&file, format!("{}{}", ca.pem(), ca.revocation_list(list))).unwrap();
+    fs::write(&file, format!("{}{}", ca.pem(), ca.revocation_list(&list))).unwrap();
     let mut is_accepted = accepted_by(&server, &ca, &revoked);
     eventually("the list is read", async || !is_accepted().await).await;
     assert_granted(&server, &ca, &sound, "b").await;

@@ -110,7 +110,7 @@ async fn what_is_no_svid_of_a_workload_is_refused() {
     let with = |names: &[San], change: &dyn Fn(&mut rcgen::CertificateParams)| {
         let mut params = params("x", names, ExtendedKeyUsagePurpose::ClientAuth);
         change(&mut params);
-        world.example.sign(params)
+        world.example.sign(&params)
     };
     world.granted(&with(&[id()], &|_| ()), "billing").await;
     for pair in [

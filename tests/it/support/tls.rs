@@ -88,23 +88,23 @@ impl TestCa {
     }
 
     /// A list of revoked certificates, in PEM.
-    pub fn revocation_list(&self, params: CertificateRevocationListParams) -> String {
+    pub fn revocation_list(&self, params: &CertificateRevocationListParams) -> String {
         params.signed_by(&self.0).unwrap().pem().unwrap()
     }
 
     /// A certificate for localhost, 127.0.0.1 and ::1.
     pub fn server(&self) -> Pair {
         let names = [San::dns("localhost"), San::ip("127.0.0.1"), San::ip("::1")];
-        self.sign(params("localhost", &names, ExtendedKeyUsagePurpose::ServerAuth))
+        self.sign(&params("localhost", &names, ExtendedKeyUsagePurpose::ServerAuth))
     }
 
     /// A client's certificate with this common name.
     pub fn client(&self, common_name: &str, names: &[San]) -> Pair {
-        self.sign(params(common_name, names, ExtendedKeyUsagePurpose::ClientAuth))
+        self.sign(&params(common_name, names, ExtendedKeyUsagePurpose::ClientAuth))
     }
 
     /// A certificate with these parameters, of which nothing is added or corrected.
-    pub fn sign(&self, params: CertificateParams) -> Pair {
+    pub fn sign(&self, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         Pair { certificates: params.signed_by(&key, &self.0).unwrap().pem(), key: key.serialize_pem() }
     }
@@ -158,7 +158,7 @@ impl Pair {
 
 /// A caller that trusts `ca` and, if asked, shows `client`. Every call makes a caller without sessions to resume.
 pub fn client_config(ca: &TestCa, client: Option<&Pair>, alpn: &[&str]) -> ClientConfig {
-    client_config_for(&rustls::DEFAULT_VERSIONS, ca, client, alpn)
+    client_config_for(rustls::DEFAULT_VERSIONS, ca, client, alpn)
 }
 
 /// The same with some versions of TLS only.

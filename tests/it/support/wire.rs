@@ -80,16 +80,16 @@ impl Wire {
             .connect()
             .await
             .expect("the server accepts connections");
-        Self::through(base, &reqwest::Client::new(), channel)
+        Self::through(base, &reqwest::Client::new(), &channel)
     }
 
     /// Both transports of a server that speaks TLS, by a caller that trusts `ca` and shows `client` if it is asked.
     pub async fn both_with_tls(server: &TestServer, ca: &TestCa, client: Option<&Pair>) -> [Self; 2] {
         let base = format!("https://{}", server.address);
-        Self::through(&base, &tls::http(ca, client), tls::channel(server.address, ca, client).await)
+        Self::through(&base, &tls::http(ca, client), &tls::channel(server.address, ca, client).await)
     }
 
-    fn through(base: &str, http: &reqwest::Client, channel: Channel) -> [Self; 2] {
+    fn through(base: &str, http: &reqwest::Client, channel: &Channel) -> [Self; 2] {
         let wire = |transport| Self {
             transport,
             base: base.to_owned(),

@@ -134,7 +134,7 @@ fn files_that_cannot_be_used_end_the_start() {
     let usage = rcgen::ExtendedKeyUsagePurpose::ServerAuth;
     let mut params = tls::params("localhost", &[], usage);
     params.not_after = rcgen::date_time_ymd(2020, 1, 1);
-    let expired = files.ca.sign(params);
+    let expired = files.ca.sign(&params);
     for (name, text) in [
         ("other.pem", &*other.key),
         ("empty.pem", ""),
