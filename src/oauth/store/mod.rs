@@ -5,7 +5,7 @@
 //! - [`keys`]: signing keys and other sealed values
 //! - [`revocations`]: what was revoked before it expired
 //! - [`replay`]: what may be used once and was used
-//! - [`transfer`]: everything at once, from an archive
+//! - [`transfer`]: everything that lasts at once, from an archive
 //! - [`changes`]: what happened since, for replicas that keep a copy in memory
 //!
 //! Every write that returned `Ok` is durable and has a [`Sequence`] of its own in the change feed, unless its trait says

@@ -1,4 +1,5 @@
-//! Moving everything from one store into another.
+//! Moving everything from one store into another, but for what was used once ([`super::replay`]): it ends within minutes,
+//! and an archive is older than that. Nobody may be served from the old store when the new one is.
 
 use std::fmt;
 

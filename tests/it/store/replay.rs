@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use mintage::oauth::store::{ReplayKey, ReplayStore};
+use mintage::oauth::{
+    replay::{Namespace, Replay, ReplayError, ReplayGuard},
+    store::{ReplayKey, ReplayStore},
+};
 
 use super::*;
 use crate::support::proxy::{Mode, Proxy};
@@ -149,6 +152,48 @@ async fn a_claim_that_was_cut_off_is_granted_at_most_once() {
         assert!(!(first == Ok(true) && again == Ok(true)), "{n}");
     }
     assert!(unanswered > 0);
+}
+
+/// The memory of this process, in MiB.
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+// V-17: fresh identifiers without end take no memory, and nothing of them is left when they have expired.
+// MINTAGE_CLAIMS says how many; a million is the number of the entry.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fresh_identifiers_without_end_leave_nothing_behind() {
+    let claims: u64 = std::env::var("MINTAGE_CLAIMS").map_or(20_000, |text| text.parse().unwrap());
+    on_each_shared(async |database| {
+        let store = database.open().await;
+        let guard = Arc::new(ReplayGuard::new(Some(store.stores().replays), Replay::Strict));
+        let before = memory();
+        for first in (0..claims).step_by(500) {
+            let some: Vec<_> = (first..claims.min(first + 500))
+                .map(|n| {
+                    let guard = Arc::clone(&guard);
+                    tokio::spawn(async move {
+                        let jti = n.to_string();
+                        guard.claim(Namespace::ClientAssertion, &["a", &jti], at(310), at(10)).await
+                    })
+                })
+                .collect();
+            for claim in some {
+                // What the store could not say in time is refused, and no more than that.
+                let result = claim.await.unwrap();
+                assert!(matches!(result, Ok(()) | Err(ReplayError::Unavailable { .. })), "{result:?}");
+            }
+        }
+        let figures = guard.figures();
+        println!("{figures:?}; memory {before} MiB before, {} MiB after", memory());
+        assert!(figures.remembered <= 16 * 1024 && figures.accepted >= claims / 2);
+        assert_eq!(store.purge_replays(at(310)).await, Ok(0));
+        assert!(store.purge_replays(at(311)).await.unwrap() >= figures.accepted);
+        assert_eq!(store.purge_replays(at(u64::from(u32::MAX))).await, Ok(0));
+    })
+    .await;
 }
 
 /// What a claim costs, alone and with others. `cargo test --release ... --ignored --nocapture`

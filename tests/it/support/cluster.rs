@@ -126,7 +126,7 @@ impl Replica {
     pub fn command(&self, postgres: &Postgres, database: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mintage"));
         command.args(arguments).arg("--config").arg(&self.process.config);
-        command.env("ISSUER_URL", ISSUER).env("MINTAGE_MASTER_KEY", MASTER_KEY);
+        command.env_clear().env("ISSUER_URL", ISSUER).env("MINTAGE_MASTER_KEY", MASTER_KEY);
         command.env("MINTAGE_DATABASE_URL", postgres.url_through(postgres.port(), database));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command

@@ -44,6 +44,9 @@ impl Process {
         let child = Command::new("sh")
             .args(["-c", script, "sh", env!("CARGO_BIN_EXE_mintage"), "serve", "--config"])
             .arg(&config)
+            // What a test is told by a variable must not become a setting.
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
             .env("ISSUER_URL", format!("http://{address}"))
             .env("JWT_SECRET", super::server::JWT_SECRET)
             .env("MINTAGE_DATABASE_URL", "sqlite::memory:")
