@@ -243,7 +243,7 @@ async fn a_revoked_certificate_is_refused() {
         key_identifier_method: KeyIdMethod::Sha256,
     };
     let file = server.directory().join("ca.pem");
-    fs::write(&file, format!("{}{}", ca.pem(), ca.revocation_list(list))).unwrap();
+    fs::write(&file, format!("{}{}", ca.pem(), ca.revocation_list(&list))).unwrap();
     let mut is_accepted = accepted_by(&server, &ca, &revoked);
     eventually("the list is read", async || !is_accepted().await).await;
     assert_granted(&server, &ca, &sound, "b").await;

@@ -88,7 +88,7 @@ impl TestCa {
     }
 
     /// A list of revoked certificates, in PEM.
-    pub fn revocation_list(&self, params: CertificateRevocationListParams) -> String {
+    pub fn revocation_list(&self, params: &CertificateRevocationListParams) -> String {
         params.signed_by(&self.0).unwrap().pem().unwrap()
     }
 
