@@ -205,6 +205,7 @@ pub(super) fn policy(config: &Config, shared_secret: Option<&Secret<[u8; 32]>>) 
         max_revocation_age: config.store.max_revocation_age,
         failed_auth_rate: limit.map(|rate| Rate { count: rate.count.get(), period: rate.window }),
         registration: config.registration,
+        signing_alg: config.tokens.signing_alg,
         methods: config.methods.offered.clone(),
         certificates: config.methods.certificates,
         dpop: DpopPolicy {

@@ -37,7 +37,7 @@ pub(super) fn run(command: Command) -> Result<Report, Failure> {
     match command {
         Command::Decode { token } => decode(&read(token)?),
         Command::Verify(arguments) => verify::run(arguments),
-        Command::Get(arguments) => get::run(*arguments),
+        Command::Get(arguments) => get::run(&arguments),
     }
 }
 

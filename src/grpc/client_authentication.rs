@@ -6,7 +6,7 @@ use crate::{
     oauth::{
         Error,
         client::{ClientAuthentication, PresentedCredentials},
-        introspect::Caller,
+        introspect::{Caller, Credentials, Inquirer},
     },
     secret::Secret,
 };
@@ -46,6 +46,18 @@ pub(super) fn read(
     client_id: &str,
     grant: Option<&Secret<String>>,
 ) -> Result<ClientAuthentication, Error> {
+    let authentication = ClientAuthentication::read(collect(call, presented, client_id, grant)?)?;
+    call.record.set_client_id(authentication.client_id().as_str());
+    Ok(authentication)
+}
+
+/// Collects the credentials of a call.
+fn collect(
+    call: &Call,
+    presented: Option<impl Into<Presented>>,
+    client_id: &str,
+    grant: Option<&Secret<String>>,
+) -> Result<PresentedCredentials, Error> {
     let mut credentials = PresentedCredentials {
         authorization: call.authorization.clone(),
         client_id: non_empty(client_id.to_owned()),
@@ -72,9 +84,7 @@ pub(super) fn read(
         (Some(id), _) => credentials.client_id = Some(id),
         (None, _) => {}
     }
-    let authentication = ClientAuthentication::read(credentials)?;
-    call.record.set_client_id(authentication.client_id().as_str());
-    Ok(authentication)
+    Ok(credentials)
 }
 
 /// The caller of an operation about tokens.
@@ -84,6 +94,19 @@ pub(super) fn caller(
     client_id: &str,
 ) -> Result<Caller, Error> {
     Ok(Caller { authentication: read(call, presented, client_id, None)?, sender: call.sender.clone() })
+}
+
+/// Whoever asks about tokens: a client, or who has a token of one that gives the right.
+pub(super) fn inquirer(
+    call: &Call,
+    presented: Option<impl Into<Presented>>,
+    client_id: &str,
+) -> Result<Inquirer, Error> {
+    let credentials = Credentials::read(collect(call, presented, client_id, None)?)?;
+    if let Credentials::Client(authentication) = &credentials {
+        call.record.set_client_id(authentication.client_id().as_str());
+    }
+    Ok(Inquirer { credentials, sender: call.sender.clone() })
 }
 
 /// proto3 has no absent strings: an empty one counts as omitted, as an empty form parameter does (RFC 6749 §3.2).

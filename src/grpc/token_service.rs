@@ -51,7 +51,8 @@ impl pb::token_service_server::TokenService for TokenService {
         request: Request<pb::IntrospectRequest>,
     ) -> Result<Response<pb::IntrospectResponse>, Status> {
         let (call, message) = Call::begin(pb::token_service_server::SERVICE_NAME, "Introspect", request);
-        call.finish(self.introspect_token(&call, message).await)
+        let result = self.introspect_token(&call, message).await;
+        self.finish(&call, result)
     }
 
     async fn batch_introspect(
@@ -59,7 +60,8 @@ impl pb::token_service_server::TokenService for TokenService {
         request: Request<pb::BatchIntrospectRequest>,
     ) -> Result<Response<pb::BatchIntrospectResponse>, Status> {
         let (call, message) = Call::begin(pb::token_service_server::SERVICE_NAME, "BatchIntrospect", request);
-        call.finish(self.introspect_tokens(&call, message).await)
+        let result = self.introspect_tokens(&call, message).await;
+        self.finish(&call, result)
     }
 
     async fn revoke(
@@ -129,9 +131,10 @@ impl TokenService {
     ) -> Result<pb::IntrospectResponse, Error> {
         let (presented, client_id) = (message.client_authentication.clone(), message.client_id.clone());
         let (question, view) = question(message);
-        let caller = client_authentication::caller(call, presented, &client_id)?;
-        let introspection = self.server.introspect(&caller, &question).await?;
-        Ok(introspect_response(introspection, view))
+        let inquirer = client_authentication::inquirer(call, presented, &client_id)?;
+        let answered = self.server.introspect(&inquirer, &question).await?;
+        call.record.set_client_id(answered.client_id.as_str());
+        Ok(introspect_response(answered.answer, view))
     }
 
     async fn introspect_tokens(
@@ -139,7 +142,8 @@ impl TokenService {
         call: &Call,
         message: pb::BatchIntrospectRequest,
     ) -> Result<pb::BatchIntrospectResponse, Error> {
-        let caller = client_authentication::caller(call, message.client_authentication, &message.client_id)?;
+        let inquirer =
+            client_authentication::inquirer(call, message.client_authentication, &message.client_id)?;
         let (mut questions, mut views) = (Vec::new(), Vec::new());
         for item in message.requests {
             if item.client_authentication.is_some() || !item.client_id.is_empty() {
@@ -151,9 +155,14 @@ impl TokenService {
             questions.push(question);
             views.push(view);
         }
-        let answers = self.server.introspect_batch(&caller, &questions).await?;
-        let responses =
-            answers.into_iter().zip(views).map(|(answer, view)| introspect_response(answer, view)).collect();
+        let answered = self.server.introspect_batch(&inquirer, &questions).await?;
+        call.record.set_client_id(answered.client_id.as_str());
+        let responses = answered
+            .answer
+            .into_iter()
+            .zip(views)
+            .map(|(answer, view)| introspect_response(answer, view))
+            .collect();
         Ok(pb::BatchIntrospectResponse { responses })
     }
 

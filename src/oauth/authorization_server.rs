@@ -54,6 +54,8 @@ pub struct Policy {
     pub certificates: bool,
     /// What is asked of DPoP proofs.
     pub dpop: DpopPolicy,
+    /// What tokens are signed with by default, and introspection responses if it has a public key.
+    pub signing_alg: SigningAlgorithm,
 }
 
 /// What the core takes from outside.

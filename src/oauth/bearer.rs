@@ -1,12 +1,15 @@
-//! An access token as the right to call this server itself (RFC 6750): the admin services and client registration.
+//! An access token as the right to call this server itself (RFC 6750): the admin services, client registration, and
+//! introspection.
 //!
 //! The token must name this server as its audience, so that a token for another resource server opens nothing here, and
 //! carry one of the scopes that the operation demands. Scopes that begin with `mintage:` are for that alone.
 
+use std::sync::Arc;
+
 use super::{
     access_token::AccessToken,
     authorization_server::AuthorizationServer,
-    client::ClientId,
+    client::{Client, ClientId},
     confirmation::PresentedToken,
     error::{Error, TokenRefusal},
     sender::Sender,
@@ -24,6 +27,9 @@ pub const ADMIN_READ: &str = "mintage:admin.read";
 /// Registering clients (RFC 7591 §3, the initial access token).
 pub const REGISTER: &str = "mintage:register";
 
+/// Introspecting (RFC 7662 §2.1: "a separate OAuth 2.0 access token"). Which tokens, the registration of its client says.
+pub const INTROSPECT: &str = "introspect";
+
 /// Which scopes open an operation; each of them does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
@@ -33,6 +39,8 @@ pub enum Demand {
     Read,
     /// It registers a client: [`REGISTER`] or [`ADMIN`].
     Register,
+    /// It asks about tokens: [`INTROSPECT`].
+    Introspect,
 }
 
 impl Demand {
@@ -42,6 +50,7 @@ impl Demand {
             Self::Write => &[ADMIN],
             Self::Read => &[ADMIN_READ, ADMIN],
             Self::Register => &[REGISTER, ADMIN],
+            Self::Introspect => &[INTROSPECT],
         }
     }
 }
@@ -49,13 +58,18 @@ impl Demand {
 /// A caller whose token opens the operation. Only [`AuthorizationServer::authorise`] makes one.
 #[derive(Clone, Debug)]
 pub struct Authorised {
-    client_id: ClientId,
+    client: Arc<Client>,
 }
 
 impl Authorised {
     /// Whose token it was.
     pub fn client_id(&self) -> &ClientId {
-        &self.client_id
+        &self.client.client_id
+    }
+
+    /// The same as it is registered now.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 }
 
@@ -76,7 +90,7 @@ impl AuthorizationServer {
         let token = self.read_access_token(presented.token.expose(), now).map_err(Error::InvalidToken)?;
         let registered = self.confirm(&token, now).await?;
         self.check_possession(&token, presented, sender, now).await?;
-        let AccessToken { audiences, scope, client_id, .. } = token;
+        let AccessToken { audiences, scope, .. } = token;
         if !audiences.iter().any(|audience| audience == self.issuer().as_str()) {
             return Err(Error::InvalidToken(TokenRefusal::Claims));
         }
@@ -86,6 +100,6 @@ impl AuthorizationServer {
         if !scopes.iter().any(may) {
             return Err(Error::InsufficientScope(scopes[0]));
         }
-        Ok(Authorised { client_id })
+        Ok(Authorised { client: registered })
     }
 }

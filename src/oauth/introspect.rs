@@ -5,10 +5,15 @@ use std::time::Duration;
 use super::{
     access_token::AccessToken,
     authorization_server::AuthorizationServer,
-    client::{AuthenticatedClient, ClientAuthentication, IntrospectPermission},
-    confirmation::Confirmation,
-    error::Error,
+    bearer::{Authorised, Demand},
+    client::{
+        AuthenticatedClient, Client, ClientAuthentication, ClientId, IntrospectPermission,
+        PresentedCredentials,
+    },
+    confirmation::{Confirmation, PresentedToken},
+    error::{ClientRefusal, Error},
     sender::Sender,
+    userinfo::presented_token,
 };
 use crate::{clock::Timestamp, secret::Secret};
 
@@ -18,13 +23,51 @@ pub const MAX_BATCH: usize = 100;
 /// How long a resource server may reuse an answer: the time within which it learns that a client was disabled.
 const CACHE_TTL: Duration = Duration::from_secs(30);
 
-/// Who asks.
+/// Who calls an operation about tokens as a client.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Who claims to ask (RFC 7662 §2.1).
+    /// Who claims to be it.
     pub authentication: ClientAuthentication,
     /// Who sent the request.
     pub sender: Sender,
+}
+
+/// Who asks about tokens.
+#[derive(Clone, Debug)]
+pub struct Inquirer {
+    /// What gives it the right to ask.
+    pub credentials: Credentials,
+    /// Who sent the request.
+    pub sender: Sender,
+}
+
+/// What gives the right to ask about tokens (RFC 7662 §2.1).
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// Those of a client.
+    Client(ClientAuthentication),
+    /// A token of a client, with the scope [`INTROSPECT`].
+    ///
+    /// [`INTROSPECT`]: super::bearer::INTROSPECT
+    Token(PresentedToken),
+}
+
+impl Credentials {
+    /// Reads what a request presents.
+    ///
+    /// # Errors
+    /// Those of [`ClientAuthentication::read`]: a token beside another method is one method too many.
+    pub fn read(presented: PresentedCredentials) -> Result<Self, Error> {
+        let alone = presented.client_secret.is_none()
+            && presented.client_assertion.is_none()
+            && presented.client_assertion_type.is_none();
+        if let ([_], true) = (&presented.authorization[..], alone)
+            && let Some(token) = presented_token(&presented.authorization, None)?
+        {
+            return Ok(Self::Token(token));
+        }
+        ClientAuthentication::read(presented).map(Self::Client)
+    }
 }
 
 /// A question about one token. `token_type_hint` has no place here: there is one kind of token, and a hint never
@@ -37,6 +80,15 @@ pub struct Question {
     pub expected_audience: Option<String>,
     /// A token that lacks one of these counts as inactive.
     pub required_scopes: Vec<String>,
+}
+
+/// An answer, and for whom it is.
+#[derive(Clone, Debug)]
+pub struct Answered<T> {
+    /// The client that asked, for the log.
+    pub client_id: ClientId,
+    /// What it is told.
+    pub answer: T,
 }
 
 /// The answer (RFC 7662 §2.2).
@@ -75,27 +127,48 @@ impl AuthorizationServer {
     /// Answers a question about one token.
     ///
     /// # Errors
-    /// Those of client authentication; [`Error::InvalidRequest`] when no token was sent; [`Error::TemporarilyUnavailable`]
-    /// when a token looks good and this replica's knowledge of revocations is too old to say so.
-    pub async fn introspect(&self, caller: &Caller, question: &Question) -> Result<Introspection, Error> {
+    /// Those of client authentication, or of [`AuthorizationServer::authorise`]; [`Error::InvalidRequest`] when no token was
+    /// sent; [`Error::TemporarilyUnavailable`] when a token looks good and this replica's knowledge of revocations is too
+    /// old to say so.
+    pub async fn introspect(
+        &self,
+        inquirer: &Inquirer,
+        question: &Question,
+    ) -> Result<Answered<Introspection>, Error> {
         let now = self.clock.now();
-        let client = self.authenticate(&caller.authentication, &caller.sender, now).await?;
+        let admitted = self.admit(inquirer, std::slice::from_ref(question), now).await?;
         let token = self.read_token(question, now)?;
-        self.answer(&client, question, token, now).await
+        let client = admitted.client();
+        let answer = self.answer(client, question, token, now).await?;
+        Ok(Answered { client_id: client.client_id.clone(), answer })
+    }
+
+    /// The same as a JWT for the caller alone (RFC 9701 §5).
+    ///
+    /// # Errors
+    /// The same, and [`Error::ServerError`] when it cannot be signed.
+    pub async fn introspect_signed(
+        &self,
+        inquirer: &Inquirer,
+        question: &Question,
+    ) -> Result<Answered<String>, Error> {
+        let Answered { client_id, answer } = self.introspect(inquirer, question).await?;
+        let answer = self.sign_introspection(&answer, &client_id, self.clock.now())?;
+        Ok(Answered { client_id, answer })
     }
 
     /// Answers several questions of one caller, in their order.
     ///
     /// # Errors
-    /// Those of client authentication; [`Error::InvalidRequest`] for no questions, more than [`MAX_BATCH`], or one
-    /// without a token; [`Error::TemporarilyUnavailable`] as for one question.
+    /// Those of [`AuthorizationServer::introspect`]; [`Error::InvalidRequest`] for no questions, more than [`MAX_BATCH`], or one
+    /// without a token.
     pub async fn introspect_batch(
         &self,
-        caller: &Caller,
+        inquirer: &Inquirer,
         questions: &[Question],
-    ) -> Result<Vec<Introspection>, Error> {
+    ) -> Result<Answered<Vec<Introspection>>, Error> {
         let now = self.clock.now();
-        let client = self.authenticate(&caller.authentication, &caller.sender, now).await?;
+        let admitted = self.admit(inquirer, questions, now).await?;
         if questions.is_empty() || questions.len() > MAX_BATCH {
             return Err(Error::invalid_request(format!("a batch holds 1 to {MAX_BATCH} requests")));
         }
@@ -103,11 +176,37 @@ impl AuthorizationServer {
         let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
         // All clients are looked up at once, so that a batch waits for the store as long as a single question.
         self.clients.expect(tokens.iter().flatten().map(|token| token.client_id.as_str()));
-        let mut answers = Vec::with_capacity(questions.len());
+        let (client, mut answer) = (admitted.client(), Vec::with_capacity(questions.len()));
         for (question, token) in questions.iter().zip(tokens) {
-            answers.push(self.answer(&client, question, token, now).await?);
+            answer.push(self.answer(client, question, token, now).await?);
         }
-        Ok(answers)
+        Ok(Answered { client_id: client.client_id.clone(), answer })
+    }
+
+    /// Checks the right of whoever asks.
+    async fn admit(
+        &self,
+        inquirer: &Inquirer,
+        questions: &[Question],
+        now: Timestamp,
+    ) -> Result<Admitted, Error> {
+        match &inquirer.credentials {
+            Credentials::Client(authentication) => {
+                self.authenticate(authentication, &inquirer.sender, now).await.map(Admitted::Client)
+            }
+            Credentials::Token(presented) => {
+                match self.authorise(Some(presented), &inquirer.sender, Demand::Introspect).await {
+                    Ok(authorised) => Ok(Admitted::Token(authorised)),
+                    // A token is no credential about itself: whoever found one could try out what it is (V-28).
+                    Err(Error::InsufficientScope(_))
+                        if questions.iter().any(|asked| asked.token.as_ref() == Some(&presented.token)) =>
+                    {
+                        Err(Error::InvalidClient(ClientRefusal::NoCredentials))
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+        }
     }
 
     /// The token of a question, as far as it says itself that it is acceptable.
@@ -118,7 +217,7 @@ impl AuthorizationServer {
 
     async fn answer(
         &self,
-        caller: &AuthenticatedClient,
+        caller: &Client,
         question: &Question,
         token: Option<AccessToken>,
         now: Timestamp,
@@ -141,9 +240,24 @@ impl AuthorizationServer {
     }
 }
 
+/// Who may ask.
+enum Admitted {
+    Client(AuthenticatedClient),
+    Token(Authorised),
+}
+
+impl Admitted {
+    fn client(&self) -> &Client {
+        match self {
+            Self::Client(client) => client,
+            Self::Token(authorised) => authorised.client(),
+        }
+    }
+}
+
 /// A client may ask about its own tokens, about those meant for it, and about all if it is registered for that. For
 /// everybody else the token does not exist (V-27, CHK-43).
-fn may_know(caller: &AuthenticatedClient, token: &AccessToken) -> bool {
+fn may_know(caller: &Client, token: &AccessToken) -> bool {
     caller.introspect == IntrospectPermission::Any
         || caller.client_id == token.client_id
         || token.is_meant_for(caller.client_id.as_str())

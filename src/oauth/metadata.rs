@@ -5,7 +5,10 @@
 
 use serde::Serialize;
 
-use super::{authorization_server::Policy, client::assertion, dpop, grant::GrantType, issuer::Issuer};
+use super::{
+    authorization_server::Policy, client::assertion, dpop, grant::GrantType, issuer::Issuer,
+    signed_introspection,
+};
 use crate::jose::KeyRing;
 
 /// The metadata document. `scopes_supported` is left out, since some clients ask for all that is listed.
@@ -29,6 +32,8 @@ pub struct Metadata {
     token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     introspection_endpoint_auth_methods_supported: Vec<&'static str>,
     introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    /// RFC 9701 §7
+    introspection_signing_alg_values_supported: Vec<&'static str>,
     revocation_endpoint_auth_methods_supported: Vec<&'static str>,
     revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     subject_types_supported: [&'static str; 1],
@@ -70,6 +75,11 @@ impl Metadata {
         &self.token_endpoint_auth_methods_supported
     }
 
+    /// Whether it says that tokens can be bound to client certificates (RFC 8705 §3.3).
+    pub fn binds_to_certificates(&self) -> bool {
+        self.tls_client_certificate_bound_access_tokens
+    }
+
     /// The document of a server with this policy, these keys and these grants.
     pub fn new(policy: &Policy, keys: &KeyRing, grants: &[GrantType]) -> Self {
         let issuer = &policy.issuer;
@@ -79,6 +89,7 @@ impl Metadata {
             .flat_map(|method| method.assertion_algorithms())
             .map(|alg| alg.as_str())
             .collect();
+        let signed = signed_introspection::algorithm(policy.signing_alg, keys);
         let published = keys.algorithms().into_iter().filter(|alg| !alg.is_symmetric());
         Self {
             issuer: issuer.as_str().to_owned(),
@@ -95,6 +106,7 @@ impl Metadata {
             token_endpoint_auth_signing_alg_values_supported: of_assertions.clone(),
             introspection_endpoint_auth_methods_supported: methods.clone(),
             introspection_endpoint_auth_signing_alg_values_supported: of_assertions.clone(),
+            introspection_signing_alg_values_supported: signed.iter().map(|alg| alg.as_str()).collect(),
             revocation_endpoint_auth_methods_supported: methods,
             revocation_endpoint_auth_signing_alg_values_supported: of_assertions,
             subject_types_supported: ["public"],

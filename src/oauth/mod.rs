@@ -2,6 +2,7 @@
 //!
 //! - [`authorization_server`]: the service and its policy
 //! - [`issue`], [`introspect`], [`revoke`], [`userinfo`], [`metadata`]: one operation each
+//! - [`signed_introspection`]: an answer of [`introspect`] as a JWT
 //! - [`explain`]: what [`issue`] would decide
 //! - [`bearer`]: an access token as the right to call this server
 //! - [`client`]: who may ask, and the proof of it
@@ -11,6 +12,8 @@
 //! - [`dpop`]: proofs of a key of the caller's own
 //! - [`access_token`]: what a token says
 //! - [`scope`], [`resource`], [`issuer`]: parsed types for the words of a request
+//! - [`smart_scope`]: scopes for FHIR resources
+//! - [`smart_configuration`]: the metadata of SMART App Launch
 //! - [`keys`]: the keys that sign and verify now
 //! - [`store`]: what must be kept, as traits
 //! - [`replica`]: this process as one of several on a store; [`revocations`] and [`freshness`] are what it knows
@@ -41,6 +44,9 @@ pub mod revocations;
 pub mod revoke;
 pub mod scope;
 pub mod sender;
+pub mod signed_introspection;
+pub mod smart_configuration;
+mod smart_scope;
 pub mod store;
 pub mod throttle;
 pub mod userinfo;

@@ -23,7 +23,19 @@ pub(super) fn read(
     facts: &Facts,
     grant: Option<&Secret<String>>,
 ) -> Result<ClientAuthentication, Error> {
-    let authentication = ClientAuthentication::read(PresentedCredentials {
+    let authentication = ClientAuthentication::read(presented(headers, form, facts, grant))?;
+    facts.record.set_client_id(authentication.client_id().as_str());
+    Ok(authentication)
+}
+
+/// Collects the credentials of a request.
+pub(super) fn presented(
+    headers: &HeaderMap,
+    form: &mut Form,
+    facts: &Facts,
+    grant: Option<&Secret<String>>,
+) -> PresentedCredentials {
+    PresentedCredentials {
         authorization: authorization(headers),
         client_id: form.take("client_id"),
         client_secret: form.take_secret("client_secret"),
@@ -31,9 +43,7 @@ pub(super) fn read(
         client_assertion_type: form.take("client_assertion_type"),
         certificate: facts.has_certificate(),
         grant_assertion: grant.cloned(),
-    })?;
-    facts.record.set_client_id(authentication.client_id().as_str());
-    Ok(authentication)
+    }
 }
 
 /// The caller of an operation about tokens.

@@ -164,7 +164,10 @@ fn www_authenticate(error: &Error, challenge: Challenge) -> Vec<String> {
         (Challenge::Resource(Dpop), Error::InsufficientScope(scope)) => {
             vec![format!("DPoP {attributes}, scope=\"{scope}\", {algs}")]
         }
-        (Challenge::Client | Challenge::TokenEndpoint { authorization: true }, Error::InvalidClient(_)) => {
+        (
+            Challenge::Client | Challenge::TokenEndpoint { authorization: true } | Challenge::Resource(_),
+            Error::InvalidClient(_),
+        ) => {
             vec![BASIC.to_owned()]
         }
         _ => Vec::new(),

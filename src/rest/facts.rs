@@ -27,7 +27,7 @@ pub(super) struct Facts {
     /// `GET`, `HEAD` or `POST`: the endpoints have no other.
     http_method: &'static str,
     /// With which scheme a token came, if one did.
-    scheme: Scheme,
+    scheme: Option<Scheme>,
     /// What the log line and the metrics will say.
     pub(super) record: Arc<RequestRecord>,
 }
@@ -45,10 +45,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Facts {
             _ => "GET",
         };
         let record = parts.extensions.get::<Arc<RequestRecord>>().cloned().unwrap_or_default();
-        let is_dpop = authorization(&parts.headers).iter().any(|value| {
-            value.expose().split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("DPoP"))
-        });
-        let scheme = if is_dpop { Scheme::Dpop } else { Scheme::Bearer };
+        let came_with = |name: &str| {
+            authorization(&parts.headers).iter().any(|value| {
+                value.expose().split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case(name))
+            })
+        };
+        let scheme = match (came_with("DPoP"), came_with("Bearer")) {
+            (true, _) => Some(Scheme::Dpop),
+            (false, true) => Some(Scheme::Bearer),
+            (false, false) => None,
+        };
         Ok(Self { source, certificate, http_method, scheme, record })
     }
 }
@@ -67,7 +73,12 @@ impl Facts {
 
     /// The challenge of a protected resource.
     pub(super) fn challenge(&self) -> Challenge {
-        Challenge::Resource(self.scheme)
+        Challenge::Resource(self.scheme.unwrap_or(Scheme::Bearer))
+    }
+
+    /// The challenge of an endpoint that takes a client's credentials or a token.
+    pub(super) fn challenge_about_tokens(&self) -> Challenge {
+        self.scheme.map_or(Challenge::Client, Challenge::Resource)
     }
 
     /// Whether the connection has a client certificate.

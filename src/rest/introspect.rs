@@ -1,4 +1,4 @@
-//! POST /introspect (RFC 7662 §2).
+//! POST /introspect (RFC 7662 §2), answered as JSON or as a JWT (RFC 9701 §4).
 
 use axum::{
     body::Body,
@@ -9,11 +9,17 @@ use axum::{
 
 use super::{
     Rest, client_authentication,
-    error::{Challenge, Refusal, no_store},
+    error::{Refusal, add_dpop_nonce, no_store},
     facts::Facts,
     form::Form,
+    negotiation,
 };
-use crate::oauth::introspect::{Introspection, Question};
+use crate::oauth::{
+    introspect::{Credentials, Inquirer, Question},
+    signed_introspection,
+};
+
+const PATH: &str = "/introspect";
 
 pub(super) async fn introspect(
     State(rest): State<Rest>,
@@ -24,22 +30,39 @@ pub(super) async fn introspect(
 ) -> Response {
     facts.record.set_endpoint("introspect");
     match answer(&rest, &facts, &headers, &uri, body).await {
-        Ok(introspection) => {
-            no_store(([(header::CONTENT_TYPE, "application/json")], introspection.to_json()).into_response())
+        Ok((media_type, answer)) => {
+            let mut response = no_store(([(header::CONTENT_TYPE, media_type)], answer).into_response());
+            let nonce = rest.server.next_dpop_nonce(&facts.sender(&headers, PATH));
+            add_dpop_nonce(&mut response, nonce.as_ref());
+            response
         }
-        Err(refusal) => refusal.respond(Challenge::Client, &facts.record),
+        Err(refusal) => refusal.respond(facts.challenge_about_tokens(), &facts.record),
     }
 }
 
+/// The answer in the form that is wanted. Refusals are JSON whatever is wanted.
 async fn answer(
     rest: &Rest,
     facts: &Facts,
     headers: &HeaderMap,
     uri: &Uri,
     body: Body,
-) -> Result<Introspection, Refusal> {
+) -> Result<(String, Vec<u8>), Refusal> {
     let mut form = Form::read(headers, uri, body, rest.max_body_bytes).await?;
-    let caller = client_authentication::caller(headers, &mut form, facts, "/introspect")?;
+    let credentials = Credentials::read(client_authentication::presented(headers, &mut form, facts, None))?;
+    if let Credentials::Client(authentication) = &credentials {
+        facts.record.set_client_id(authentication.client_id().as_str());
+    }
+    let inquirer = Inquirer { credentials, sender: facts.sender(headers, PATH) };
     let question = Question { token: form.take_secret("token"), ..Question::default() };
-    Ok(rest.server.introspect(&caller, &question).await?)
+    let signed = format!("application/{}", signed_introspection::TYPE);
+    let (client_id, media_type, body) = if negotiation::prefers(headers, &signed) {
+        let answered = rest.server.introspect_signed(&inquirer, &question).await?;
+        (answered.client_id, signed, answered.answer.into_bytes())
+    } else {
+        let answered = rest.server.introspect(&inquirer, &question).await?;
+        (answered.client_id, "application/json".to_owned(), answered.answer.to_json())
+    };
+    facts.record.set_client_id(client_id.as_str());
+    Ok((media_type, body))
 }

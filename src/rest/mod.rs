@@ -6,6 +6,7 @@
 //! - `register`: clients that register themselves
 //! - `form`: the body of a POST
 //! - `client_authentication`: credentials of a request
+//! - `negotiation`: the Accept header
 //! - `error`: oauth::Error -> HTTP
 //! - `facts`: what the connection and the log contribute
 
@@ -15,6 +16,7 @@ mod facts;
 mod form;
 mod health;
 mod introspect;
+mod negotiation;
 mod register;
 mod revoke;
 mod token;
@@ -83,6 +85,7 @@ pub fn routes(
         .with_state(rest)
         .route("/.well-known/openid-configuration", public(&documents.openid_configuration))
         .route("/.well-known/oauth-authorization-server", public(&documents.oauth_authorization_server))
+        .route("/.well-known/smart-configuration", public(&documents.smart_configuration))
         .route("/.well-known/jwks.json", public(&documents.jwks))
         .merge(health(readiness));
 

@@ -1,5 +1,5 @@
-//! The documents that tell clients how to use this server: metadata (RFC 8414, OpenID Connect Discovery 1.0) and keys
-//! (RFC 7517). Each is rendered once, the keys again when they change, and served as bytes.
+//! The documents that tell clients how to use this server: metadata (RFC 8414, OpenID Connect Discovery 1.0, SMART App
+//! Launch 2.2) and keys (RFC 7517). Each is rendered once, the keys again when they change, and served as bytes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     jose::{KeyRing, base64url},
-    oauth::{AuthorizationServer, Error, Keys},
+    oauth::{AuthorizationServer, Error, Keys, smart_configuration::SmartConfiguration},
 };
 
 /// How long metadata may be cached.
@@ -28,6 +28,7 @@ const METADATA_MAX_AGE: Duration = Duration::from_secs(300);
 pub(super) struct Documents {
     pub(super) openid_configuration: Document,
     pub(super) oauth_authorization_server: Document,
+    pub(super) smart_configuration: Document,
     pub(super) jwks: Document,
 }
 
@@ -64,6 +65,9 @@ impl Documents {
         Ok(Self {
             openid_configuration: Document::fixed(serde_json::to_vec_pretty(metadata)?),
             oauth_authorization_server: Document::fixed(serde_json::to_vec(metadata)?),
+            smart_configuration: Document::fixed(serde_json::to_vec(&SmartConfiguration::new(
+                server.issuer(),
+            ))?),
             jwks: Document::KeySet(Arc::new(KeySet {
                 keys: Arc::clone(server.keys()),
                 max_age: jwks_max_age,

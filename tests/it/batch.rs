@@ -107,7 +107,6 @@ async fn a_batch_is_authenticated_once() {
         Auth::basic("resource-server", WRONG),
         Auth::form("resource-server", WRONG),
         Auth::of("disabled"),
-        Auth::header(format!("Bearer {token}")),
     ] {
         for questions in [vec![question(&token)], vec![], vec![question("")]] {
             assert_eq!(error(ask(&grpc, &auth, questions).await), "invalid_client", "{auth:?}");

@@ -64,8 +64,6 @@ async fn a_caller_proves_who_it_is_before_anything_is_said() {
             Auth::form("public", ""),
             Auth::of("disabled"),
             Auth::of("unknown"),
-            // V-28: the token is no credential
-            Auth::header(format!("Bearer {token}")),
         ] {
             for token in [token.as_str(), "garbage", ""] {
                 let outcome = wire.introspect(&auth, token).await;

@@ -158,6 +158,55 @@ async fn misuse_is_told_before_anything_is_sent() {
         .failed(1, "too short for HS256");
 }
 
+/// A client with a key that the program made, and one with a secret long enough for HS256; every token bound when asked.
+// CHK-63, CHK-64
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_signed_secrets_get_a_token_from_a_real_server() {
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    let directory = tempfile::tempdir().unwrap();
+    for (profile, alg) in [
+        ("strict", JwsAlgorithm::ES256),
+        ("strict", JwsAlgorithm::RS512),
+        ("smart", JwsAlgorithm::RS384),
+        ("smart", JwsAlgorithm::ES384),
+        ("fapi2", JwsAlgorithm::PS256),
+        ("fapi2", JwsAlgorithm::EdDSA),
+    ] {
+        let file = format!("{profile}-{alg}.pem");
+        let key = new_client(directory.path(), &file, alg).await;
+        let jwks = json!({ "keys": [key.jwk().unwrap()] }).to_string().replace("\":", "\" = ");
+        let server = Process::start(&format!(
+            "[[clients]]\nclient_id = \"keyed\"\ntoken_endpoint_auth_method = \"private_key_jwt\"\nscope = \"read\"\n\
+             profile = \"{profile}\"\njwks = {jwks}\naccess_token_signing_alg = \"ES256\"\naccess_token_lifetime = \"5m\"\n\
+             [[clients]]\nclient_id = \"sealed\"\ntoken_endpoint_auth_method = \"client_secret_jwt\"\n\
+             client_secret = \"{SECRET}\"\naccess_token_signing_alg = \"ES256\"\n"
+        ))
+        .await;
+        let issuer = format!("http://{}", server.address);
+        let who = ["--url", &issuer, "--client-id", "keyed", "--key", &file, "--alg", alg.as_str()];
+        let bound =
+            new_client(directory.path(), &format!("dpop-{profile}-{alg}.pem"), JwsAlgorithm::ES256).await;
+        let dpop_key = format!("dpop-{profile}-{alg}.pem");
+        if profile != "fapi2" {
+            let outcome = get(directory.path(), None, &who).await;
+            assert_eq!(claims(outcome.token())["sub"], "keyed", "{profile} {alg}");
+        }
+        // CHK-118: bound to the key, which the token names.
+        let outcome = get(directory.path(), None, &[&who[..], &["--dpop-key", &dpop_key]].concat()).await;
+        assert_eq!(claims(outcome.token())["cnf"]["jkt"], bound.kid(), "{profile} {alg}");
+        // An assertion for another audience is refused (V-15).
+        let elsewhere =
+            [&who[..], &["--dpop-key", &dpop_key, "--assertion-audience", "https://other.example"]].concat();
+        get(directory.path(), None, &elsewhere).await.failed(1, "invalid_client");
+
+        let who = ["--url", &issuer, "--client-id", "sealed", "--auth", "client_secret_jwt"];
+        let outcome = get(directory.path(), Some(SECRET), &who).await;
+        assert_eq!(claims(outcome.token())["sub"], "sealed");
+        let other = "another secret of thirty-two bytes or more";
+        get(directory.path(), Some(other), &who).await.failed(1, "invalid_client");
+    }
+}
+
 /// What a stand-in was sent.
 #[derive(Clone, Debug)]
 struct Sent {

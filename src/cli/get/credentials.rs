@@ -43,7 +43,7 @@ pub(super) enum Proof {
     Post(Secret<String>),
     /// An assertion that is made for each request.
     Signed {
-        key: PrivateKey,
+        key: Box<PrivateKey>,
         kid: Option<String>,
     },
     /// One that somebody else made.
@@ -156,14 +156,14 @@ fn proof(
             let too_short =
                 |_| Failure::failed(format!("the secret is too short for {alg}; have a longer one made"));
             // The server finds it by the client, and a thumbprint would tell something of it.
-            Proof::Signed { key: key.map_err(too_short)?, kid: arguments.kid.clone() }
+            Proof::Signed { key: Box::new(key.map_err(too_short)?), kid: arguments.kid.clone() }
         }
         Method::PrivateKeyJwt => {
             let file = arguments.key.as_deref();
             let file =
                 file.ok_or_else(|| Failure::misused("--key is missing; name the private key of the client"))?;
             let alg = arguments.alg.as_deref().map(new_client::algorithm).transpose()?;
-            let key = key(file, alg)?;
+            let key = Box::new(key(file, alg)?);
             let kid = arguments.kid.clone().or_else(|| Some(key.kid().to_owned()));
             Proof::Signed { key, kid }
         }

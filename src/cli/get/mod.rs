@@ -131,15 +131,14 @@ enum Grant {
     JwtBearer,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<Report, Failure> {
+pub(super) fn run(arguments: &Arguments) -> Result<Report, Failure> {
     // Before anything is sent: what is wrong with the arguments or the files is said without a server.
-    let credentials = Credentials::read(&arguments)?;
+    let credentials = Credentials::read(arguments)?;
     in_runtime(async {
         let http = credentials.http_client()?;
         let endpoint =
-            Endpoint::find(&http, &arguments.url, &arguments, credentials.presents_certificate()).await?;
-        let response =
-            Exchange { http: &http, endpoint: &endpoint, arguments: &arguments, credentials: &credentials };
+            Endpoint::find(&http, &arguments.url, arguments, credentials.presents_certificate()).await?;
+        let response = Exchange { http: &http, endpoint: &endpoint, arguments, credentials: &credentials };
         report(&response.run().await?)
     })
 }
