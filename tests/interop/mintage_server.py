@@ -70,10 +70,13 @@ class Server:
     url: str
     log: pathlib.Path
     config: pathlib.Path
+    # What requests trust: what they trust anyway, or a file of authorities.
+    verify: bool | str = True
 
     @classmethod
-    def start(cls, directory, settings=(), lifetime=LIFETIME):
-        """Starts a server whose files all lie in a directory, with more settings in the form of TOML lines."""
+    def start(cls, directory, settings=(), lifetime=LIFETIME, authority=None):
+        """Starts a server whose files all lie in a directory, with more settings in the form of TOML lines. One whose
+        settings are those of TLS comes with the file of the authority that signed its certificate."""
         binary = os.environ.get("MINTAGE_BINARY")
         assert binary and os.access(binary, os.X_OK), (
             "MINTAGE_BINARY names no executable; run `cargo build` and set it to target/debug/mintage"
@@ -84,7 +87,7 @@ class Server:
                 one.bind(("127.0.0.1", 0))
                 other.bind(("127.0.0.1", 0))
                 ports = one.getsockname()[1], other.getsockname()[1]
-            server = cls._start_on(binary, pathlib.Path(directory), *ports, settings, lifetime)
+            server = cls._start_on(binary, pathlib.Path(directory), *ports, settings, lifetime, authority)
             if server.is_ready():
                 return server
             log = server.log.read_text()
@@ -94,8 +97,8 @@ class Server:
         raise AssertionError(f"mintage did not become ready within {START_TIMEOUT} s; it said:\n{log}")
 
     @classmethod
-    def _start_on(cls, binary, directory, port, ops_port, settings, lifetime):
-        url = f"http://127.0.0.1:{port}"
+    def _start_on(cls, binary, directory, port, ops_port, settings, lifetime, authority):
+        url = f"{'https' if authority else 'http'}://127.0.0.1:{port}"
         config = directory / "mintage.toml"
         config.write_text(configuration(directory, port, ops_port, url, settings, lifetime))
         log = directory / "mintage.log"
@@ -108,7 +111,8 @@ class Server:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        return cls(process, f"127.0.0.1:{port}", f"127.0.0.1:{ops_port}", url, log, config)
+        address, ops_address = f"127.0.0.1:{port}", f"127.0.0.1:{ops_port}"
+        return cls(process, address, ops_address, url, log, config, str(authority) if authority else True)
 
     def command(self, *arguments):
         """What a command prints that works on the store of the server, as JSON."""
@@ -144,7 +148,7 @@ class Server:
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                if requests.get(f"{self.url}/readyz", timeout=2).status_code == 200:
+                if requests.get(f"{self.url}/readyz", timeout=2, verify=self.verify).status_code == 200:
                     return True
             except requests.ConnectionError:
                 pass
