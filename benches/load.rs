@@ -19,7 +19,12 @@ use std::{
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use mintage::grpc::pb::token::{self as pb, token_service_client::TokenServiceClient};
+use mintage::{
+    clock::{Clock, SystemClock},
+    grpc::pb::token::{self as pb, token_service_client::TokenServiceClient},
+    jose::{JwsAlgorithm, PrivateKey},
+};
+use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -43,15 +48,28 @@ async fn run(duration: Duration) -> Result<()> {
     let get = |path: &str| server.request("GET", path, "", None);
     let issue =
         |client: &str| server.request("POST", "/token", "grant_type=client_credentials", Some(client));
-    let trivial = server.measure("GET /healthz (trivial)", &get("/healthz")?, duration, None).await?;
+    let health = get("/healthz")?;
+    let trivial = server.measure("GET /healthz (trivial)", again(&health), duration, None).await?;
     for alg in ["HS256", "ES256", "EdDSA", "RS256"] {
-        server.measure(&format!("POST /token {alg}"), &issue(alg)?, duration, Some(trivial)).await?;
+        let request = issue(alg)?;
+        server.measure(&format!("POST /token {alg}"), again(&request), duration, Some(trivial)).await?;
     }
+    let signer = Arc::clone(&server.signer);
+    let (plain, own) = (issue("ES256")?, server.request("POST", "/token", "", None)?);
+    let with_proof = {
+        let signer = Arc::clone(&signer);
+        move || signer.add_proof(plain.clone())
+    };
+    server.measure("POST /token ES256, DPoP proof ES256", with_proof, duration, Some(trivial)).await?;
+    let with_assertion = move || signer.authenticate(&own);
+    let name = "POST /token ES256, private_key_jwt ES256";
+    server.measure(name, with_assertion, duration, Some(trivial)).await?;
     for alg in ["HS256", "RS256"] {
         let token = server.token(alg).await?;
         let body = format!("token={token}");
         let introspect = server.request("POST", "/introspect", &body, Some(alg))?;
-        server.measure(&format!("POST /introspect {alg}"), &introspect, duration, Some(trivial)).await?;
+        let name = format!("POST /introspect {alg}");
+        server.measure(&name, again(&introspect), duration, Some(trivial)).await?;
     }
     for alg in ["HS256", "ES256", "RS256"] {
         server.measure_grpc(alg, duration, trivial).await?;
@@ -60,11 +78,54 @@ async fn run(duration: Duration) -> Result<()> {
     Ok(())
 }
 
+/// The same request again and again.
+fn again(request: &Request<Full<Bytes>>) -> impl Fn() -> Result<Request<Full<Bytes>>> + Clone + use<> {
+    let request = request.clone();
+    move || Ok(request.clone())
+}
+
+/// Makes what is used once: assertions of a client, and DPoP proofs.
+struct Signer {
+    key: PrivateKey,
+    number: AtomicU64,
+}
+
+impl Signer {
+    fn sign(&self, header: &Value, mut claims: Value) -> Result<String> {
+        let now = SystemClock.now().seconds();
+        claims["jti"] = format!("jti-{}", self.number.fetch_add(1, Ordering::Relaxed)).into();
+        claims["iat"] = now.into();
+        claims["exp"] = (now + 60).into();
+        let header = header.as_object().cloned().unwrap_or_default();
+        Ok(self.key.sign(header, claims.to_string().as_bytes())?)
+    }
+
+    fn add_proof(&self, mut request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>> {
+        let header = json!({ "typ": "dpop+jwt", "jwk": self.key.jwk() });
+        let proof = self.sign(&header, json!({ "htm": "POST", "htu": "http://127.0.0.1/token" }))?;
+        request.headers_mut().insert("dpop", proof.parse()?);
+        Ok(request)
+    }
+
+    fn authenticate(&self, request: &Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>> {
+        let claims = json!({ "iss": "signs", "sub": "signs", "aud": "http://127.0.0.1" });
+        let body = format!(
+            "grant_type=client_credentials&client_assertion={}\
+             &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer",
+            self.sign(&json!({}), claims)?
+        );
+        let mut request = request.clone().map(|_| Full::new(Bytes::from(body)));
+        request.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse()?);
+        Ok(request)
+    }
+}
+
 /// The server under test; it ends with this value.
 struct Server {
     child: Child,
     address: SocketAddr,
     ready_after: Duration,
+    signer: Arc<Signer>,
     _directory: tempfile::TempDir,
 }
 
@@ -80,6 +141,16 @@ impl Server {
                  claims = {{ name = \"Load\", email = \"load@example.com\", fhirUser = \"Practitioner/1\" }}\n"
             );
         }
+        let key = PrivateKey::generate(JwsAlgorithm::ES256)?;
+        let jwk = serde_json::to_value(key.jwk())?;
+        let members = jwk.as_object().into_iter().flatten().map(|(name, value)| format!("{name} = {value}"));
+        config += &format!(
+            "[[clients]]\nclient_id = \"signs\"\nscope = \"read write\"\naccess_token_signing_alg = \"ES256\"\n\
+             token_endpoint_auth_method = \"private_key_jwt\"\njwks = {{ keys = [{{ {} }}] }}\n\
+             claims = {{ name = \"Load\", email = \"load@example.com\", fhirUser = \"Practitioner/1\" }}\n",
+            members.collect::<Vec<_>>().join(", ")
+        );
+        let signer = Arc::new(Signer { key, number: AtomicU64::new(0) });
         let file = directory.path().join("mintage.toml");
         fs::write(&file, config)?;
         let (address, ops) = (free_address()?, free_address()?);
@@ -96,7 +167,7 @@ impl Server {
             .env("MINTAGE_LOG", "warn")
             .stdout(Stdio::null())
             .spawn()?;
-        let mut server = Self { child, address, ready_after: Duration::ZERO, _directory: directory };
+        let mut server = Self { child, address, ready_after: Duration::ZERO, signer, _directory: directory };
         while std::net::TcpStream::connect(address).is_err() {
             if started.elapsed() > Duration::from_secs(30) || server.child.try_wait()?.is_some() {
                 return Err("the server did not start".into());
@@ -130,15 +201,15 @@ impl Server {
         let request = self.request("POST", "/token", "grant_type=client_credentials", Some(client))?;
         let mut sender = connect(self.address).await?;
         let body = sender.send_request(request).await?.into_body().collect().await?.to_bytes();
-        let json: serde_json::Value = serde_json::from_slice(&body)?;
+        let json: Value = serde_json::from_slice(&body)?;
         Ok(json["access_token"].as_str().ok_or("no token")?.to_owned())
     }
 
-    /// Repeats one request on every connection; prints a row and returns the CPU microseconds per request.
+    /// Makes requests on every connection, one after another; prints a row and returns the CPU microseconds per request.
     async fn measure(
         &self,
         name: &str,
-        request: &Request<Full<Bytes>>,
+        request: impl Fn() -> Result<Request<Full<Bytes>>> + Clone + Send + 'static,
         duration: Duration,
         trivial: Option<f64>,
     ) -> Result<f64> {
@@ -148,7 +219,7 @@ impl Server {
             let (mut sender, request, load) = (connect(self.address).await?, request.clone(), load.clone());
             tasks.spawn(async move {
                 while load.goes_on() {
-                    let response = sender.send_request(request.clone()).await?;
+                    let response = sender.send_request(request()?).await?;
                     if !response.status().is_success() {
                         return Err(format!("status {}", response.status()).into());
                     }

@@ -17,7 +17,7 @@
 //! | [`store`] | the store traits of `oauth`, on SQLite and PostgreSQL | 3 |
 //! | [`fetch`] | the key sets of others, over https: guards, cache, one fetch at a time | 3 |
 //! | [`telemetry`] | one log line per request, every metric | beside 3 |
-//! | [`serve`] | one listener: accept loop, deadlines, protocols, the only fallback, shutdown | 4 |
+//! | [`serve`] | one listener: accept loop, TLS, deadlines, protocols, the only fallback, shutdown | 4 |
 //! | [`config`] [`key_file`] | settings and clients as checked values; RS256 key files | 4 |
 //! | [`app`] | the composition root: a configuration becomes a running server | 5 |
 //! | [`cli`] | the command line; each command is one module | 6 |

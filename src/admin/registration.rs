@@ -25,6 +25,7 @@ use crate::{
         client::{
             ClientId, ClientRegistration, SecretForm, SecretHash, document::ClientDocument, secret::Verdict,
         },
+        metadata::Metadata,
         scope::Scope,
     },
     secret::Secret,
@@ -94,8 +95,8 @@ pub enum RegistrationError {
 }
 
 impl ClientAdmin {
-    /// Registers a client for the holder of an initial access token, which was issued to `registrar`. `offered` are the methods
-    /// of client authentication that this server offers.
+    /// Registers a client for the holder of an initial access token, which was issued to `registrar`. `offered` says how clients
+    /// can prove who they are at this server.
     ///
     /// # Errors
     /// [`RegistrationError`].
@@ -103,7 +104,7 @@ impl ClientAdmin {
         &self,
         registrar: &ClientId,
         metadata: &ClientMetadata,
-        offered: &[&str],
+        offered: &Metadata,
     ) -> Result<ClientInformation, RegistrationError> {
         if metadata.client_id.is_some() || metadata.client_secret.is_some() {
             return Err(invalid("client_id and client_secret are made by the server; leave them out"));
@@ -144,7 +145,7 @@ impl ClientAdmin {
         client_id: &str,
         token: Secret<String>,
         metadata: &ClientMetadata,
-        offered: &[&str],
+        offered: &Metadata,
     ) -> Result<ClientInformation, RegistrationError> {
         let (client_id, document) = self.admit(client_id, &token).await?;
         if metadata.client_id.as_deref() != Some(client_id.as_str()) {

@@ -6,6 +6,7 @@ use super::{
     Config, EffectiveSetting, Limits, LogFormat, Reach, Sources, Tokens, clients, duration,
     methods::Methods,
     problem::{ConfigErrors, Origin, Problem},
+    provided::Provided,
     rate::Rate,
     raw::RawConfig,
     setting::{Kind, SETTINGS},
@@ -72,7 +73,13 @@ pub(super) fn check(
     }
     // No time goes into hashing while the rest is checked.
     let stand_in = |secret: &Secret<String>, form| Ok(SecretHash::stand_in(secret, form));
-    if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, &methods, stand_in)
+    let provided = Provided {
+        methods: &methods,
+        trusted_issuers: &trusted_issuers,
+        trust_domains: &trust_domains,
+        jwks_fetch: &jwks_fetch,
+    };
+    if let Err(errors) = clients::check(&raw.clients, &tokens.defaults(), has_jwt_secret, provided, stand_in)
     {
         problems.extend_from_slice(errors.problems());
     }

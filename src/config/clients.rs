@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     client_table::SECRET_MEMBERS,
-    methods::Methods,
     problem::{ConfigErrors, Origin, Problem},
+    provided::Provided,
 };
 use crate::{
     jose::SigningAlgorithm,
@@ -48,8 +48,8 @@ impl LocatedRegistration {
     }
 }
 
-/// Checks every registration, with `keep` for plain secrets. `jwt_secret` tells whether HS256 has a key,
-/// `methods` what a client can authenticate with.
+/// Checks every registration, with `keep` for plain secrets. `jwt_secret` tells whether HS256 has a key, `provided` what
+/// else the settings provide.
 ///
 /// # Errors
 /// All problems of all clients, each with its line; a `client_id` that appears twice names both places.
@@ -57,7 +57,7 @@ pub(super) fn check(
     clients: &[LocatedRegistration],
     defaults: &RegistrationDefaults,
     jwt_secret: bool,
-    methods: &Methods,
+    provided: Provided<'_>,
     mut keep: impl FnMut(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
 ) -> Result<Vec<Client>, ConfigErrors> {
     let mut problems = duplicates(clients);
@@ -65,8 +65,8 @@ pub(super) fn check(
     for client in clients {
         match client.registration.clone().check(defaults, &mut keep) {
             Ok(registered) => {
-                problems
-                    .extend(methods.obstacle(&registered).map(|(member, text)| client.problem(member, text)));
+                let obstacle = provided.methods.obstacle(&registered);
+                problems.extend(obstacle.map(|(member, text)| client.problem(member, text)));
                 checked.push(registered);
             }
             Err(invalid) => problems.extend(
@@ -76,6 +76,8 @@ pub(super) fn check(
                     .map(|invalid| client.problem(invalid.member, invalid.problem)),
             ),
         }
+        let missing = provided.missing(&client.registration);
+        problems.extend(missing.into_iter().map(|(member, text)| client.problem(member, text)));
         let alg = client.registration.access_token_signing_alg.as_deref();
         if !jwt_secret && alg == Some(SigningAlgorithm::HS256.as_str()) {
             let text =

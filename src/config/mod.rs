@@ -5,7 +5,8 @@
 //! - `document`, `client_table`, `proof_tables`, `json`: the TOML file
 //! - `dev`: what `--dev` adds
 //! - `raw`: the layers on top of each other, as text
-//! - `check`, `check_store`, `check_proof`, [`proof`], [`methods`], [`duration`], [`rate`], `clients`: from text to checked values
+//! - `check`, `check_store`, `check_proof`, [`proof`], [`methods`], [`duration`], [`rate`], `clients`, `provided`: from text to
+//!   checked values
 //! - [`problem`], `names`: what is wrong, where, and what to do
 //!
 //! [`load`] does all of it and depends on nothing but its argument and the files that it names, so that a reload is the
@@ -25,6 +26,7 @@ mod names;
 pub mod problem;
 pub mod proof;
 mod proof_tables;
+mod provided;
 pub mod rate;
 mod raw;
 pub mod setting;
@@ -40,7 +42,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use self::{clients::LocatedRegistration, document::Document, raw::RawConfig};
+use self::{clients::LocatedRegistration, document::Document, provided::Provided, raw::RawConfig};
 pub use self::{
     problem::{ConfigErrors, Origin, Problem},
     rate::Rate,
@@ -219,8 +221,13 @@ impl Config {
         &self,
         keep: impl FnMut(&Secret<String>, SecretForm) -> Result<SecretHash, String>,
     ) -> Result<Vec<Client>, ConfigErrors> {
-        let defaults = self.tokens.defaults();
-        clients::check(&self.clients, &defaults, self.jwt_secret.is_some(), &self.methods, keep)
+        let provided = Provided {
+            methods: &self.methods,
+            trusted_issuers: &self.trusted_issuers,
+            trust_domains: &self.trust_domains,
+            jwks_fetch: &self.jwks_fetch,
+        };
+        clients::check(&self.clients, &self.tokens.defaults(), self.jwt_secret.is_some(), provided, keep)
     }
 
     /// Loads the same sources again. This configuration stays as it is, so that a refused reload changes nothing (F-30).

@@ -1,7 +1,7 @@
 //! The key sets that are known: each asked for when it is needed, one fetch at a time, and kept.
 //!
 //! What makes a fetch, and what bounds it:
-//! - Nothing is known of the URL, or what is known holds no longer ([`lifetime`](super::lifetime)). While the last fetch
+//! - Nothing is known of the URL, or what is known holds no longer ([`lifetime`]). While the last fetch
 //!   failed, the URL is left alone for [`RETRY`]; the last good set serves on, for [`LAST_GOOD`] at most.
 //! - A message names a key (`kid`) that the set does not have: the owner may have rotated. Anybody can name keys, so this
 //!   makes at most one fetch in [`UNKNOWN_KID`], and known keys do not wait for it (V-34).

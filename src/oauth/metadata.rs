@@ -75,6 +75,11 @@ impl Metadata {
         &self.token_endpoint_auth_methods_supported
     }
 
+    /// Whether it says that tokens can be bound to client certificates (RFC 8705 §3.3).
+    pub fn binds_to_certificates(&self) -> bool {
+        self.tls_client_certificate_bound_access_tokens
+    }
+
     /// The document of a server with this policy, these keys and these grants.
     pub fn new(policy: &Policy, keys: &KeyRing, grants: &[GrantType]) -> Self {
         let issuer = &policy.issuer;

@@ -174,10 +174,8 @@ impl ReplayGuard {
                 Claimed::Before => Err(ReplayError::Seen),
                 Claimed::Now | Claimed::Forgotten => Ok(Basis::Store),
             },
-            Ok(false) => {
-                self.remember(|memory| memory.claim(key, until, now));
-                Err(ReplayError::Seen)
-            }
+            // Who was first may be here and has not heard of it yet: were this remembered, nobody would be accepted.
+            Ok(false) => Err(ReplayError::Seen),
             Err(_) => self.without_store(key, until, now),
         }
     }

@@ -58,7 +58,7 @@ pub(super) async fn register(
             .authorise(token.as_ref(), &facts.sender(&headers, "/register"), Demand::Register)
             .await?;
         let metadata: ClientMetadata = this.read(&headers, body).await?;
-        let offered = this.server.metadata().methods();
+        let offered = this.server.metadata();
         Ok(this.clients.register_itself(registrar.client_id(), &metadata, offered).await?)
     };
     answer(&facts, facts.challenge(), StatusCode::CREATED, result.await)
@@ -93,7 +93,7 @@ pub(super) async fn update(
     let result = async {
         let token = management_token(&headers, &uri)?;
         let metadata: ClientMetadata = this.read(&headers, body).await?;
-        let offered = this.server.metadata().methods();
+        let offered = this.server.metadata();
         Ok(this.clients.update_itself(&named(client_id)?, token, &metadata, offered).await?)
     };
     answer(&facts, MANAGEMENT, StatusCode::OK, result.await)

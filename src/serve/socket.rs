@@ -207,3 +207,41 @@ impl Deadline {
 fn timed_out(reason: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::telemetry::Protocol;
+
+    /// Takes everything and gets nothing sent, like TLS over a socket that is full.
+    struct Hoard;
+
+    impl AsyncWrite for Hoard {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    // F-22
+    #[tokio::test(start_paused = true)]
+    async fn what_is_taken_over_and_not_sent_is_a_stall_too() {
+        let limit = Duration::from_secs(15);
+        let opening =
+            Opening { bytes: *PREFACE, length: 0, protocol: Protocol::Http2, began: Instant::now() };
+        let mut socket = Socket::new(Hoard, &opening, Activity::new(), None, limit);
+        socket.write_all(b"answer").await.unwrap();
+        let begun = Instant::now();
+        assert_eq!(socket.flush().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(begun.elapsed().as_secs(), limit.as_secs());
+    }
+}

@@ -16,6 +16,17 @@ def server():
 
 
 @pytest.fixture(scope="session")
+def nonce_server():
+    """A server that asks for nonces in DPoP proofs (RFC 9449 section 8)."""
+    with mintage_server.temporary_directory() as directory:
+        running = mintage_server.Server.start(directory, ['dpop.nonce = "required"'])
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+@pytest.fixture(scope="session")
 def discovery(server):
     """The authorization server's metadata, as every client begins."""
     import requests

@@ -1,4 +1,4 @@
-"""jose and openid-client for Node.js: discovery, client credentials, introspection, verification by JWKS."""
+"""jose and openid-client for Node.js: discovery, client credentials, introspection, verification by JWKS, DPoP."""
 
 import json
 import os
@@ -21,6 +21,10 @@ CHECKS = [
     "resource-server-introspects",
     "refusal",
     "userinfo",
+    "dpop-ES256",
+    "dpop-PS256",
+    "dpop-EdDSA",
+    "dpop-nonce",
     "revocation-basic",
     "revocation-post",
     "revocation-of-nonsense",
@@ -65,10 +69,11 @@ def node():
 
 
 @pytest.fixture(scope="module")
-def interop(server, administrator):
+def interop(server, nonce_server, administrator):
     algorithms = mintage_server.ALGORITHMS
     return {
         "url": server.url,
+        "nonceUrl": nonce_server.url,
         "algorithms": algorithms,
         "audience": mintage_server.AUDIENCE,
         "clients": {algorithm: mintage_server.client(algorithm) for algorithm in algorithms},

@@ -2,6 +2,7 @@
 
 mod proof;
 mod store;
+mod tls;
 
 use std::{path::Path, time::Duration};
 
@@ -371,7 +372,7 @@ client_secret_hash = "x"
         "{}",
         problems[5]
     );
-    assert!(problems[11].contains("missing.txt: cannot be read"), "{}", problems[11]);
+    assert!(problems[12].contains("missing.txt: cannot be read"), "{}", problems[12]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod outage;
 mod partition;
 mod propagation;
+mod replays;
 mod restart;
 mod silence;
 mod staleness;

@@ -83,6 +83,7 @@ federated = [{{ issuer = "{cluster}", subject = "*" }}]
 client_id = "of-nobody"
 client_secret = "secret-of-of-nobody"
 grant_types = ["client_credentials", "{GRANT}"]
+federated = [{{ issuer = "{cluster}", subject = "system:serviceaccount:prod" }}]
 "#,
             cluster = cluster.issuer(),
             cluster_host = cluster.host(),
@@ -189,6 +190,10 @@ async fn a_service_account_authenticates_its_clients() {
             );
         }
         assert_eq!(error(ask(wire, &assertion("billing", &reports)).await), "invalid_client");
+        // It is no JWT-SVID.
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe".to_owned();
+        let as_svid = Auth::Assertion { client_id: "billing".to_owned(), kind, assertion: billing.clone() };
+        assert_eq!(error(ask(wire, &as_svid).await), "invalid_client");
         // Without client_id the subject would be the client, and is none.
         assert_eq!(error(ask(wire, &assertion("", &billing)).await), "invalid_client");
     }
@@ -245,6 +250,8 @@ async fn each_check_of_a_projected_token() {
             ("crit".to_owned(), fixture.cluster.sign_with(&json!({ "crit": ["x"] }), &good)),
             ("kid".to_owned(), fixture.cluster.sign_with(&json!({ "kid": "another" }), &good)),
             ("key".to_owned(), fixture.ci.sign(&good)),
+            // It has the key, and may not use the algorithm (CHK-74).
+            ("alg".to_owned(), fixture.cluster.sign_as(JwsAlgorithm::ES384, &good)),
             ("changed".to_owned(), {
                 let token = fixture.cluster.sign(&good);
                 let mut parts: Vec<_> = token.split('.').map(str::to_owned).collect();

@@ -10,12 +10,14 @@
 
 mod admin;
 mod architecture;
+mod assertions;
 mod attacks;
 mod batch;
 mod claims;
 mod cli;
 mod client_authentication;
 mod config;
+mod dpop;
 mod durability;
 mod faults;
 mod federation;

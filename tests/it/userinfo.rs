@@ -186,10 +186,13 @@ async fn the_grpc_response_has_the_usual_claims_as_fields() {
     assert_eq!(info.claims_json, br#"{"sub":"eddsa"}"#);
 }
 
-/// The status and the only challenge of a response.
+/// The status and the challenge for bearer tokens, which comes first; the one for DPoP is after it unless the request is
+/// malformed.
 async fn challenge(request: reqwest::RequestBuilder) -> (u16, String) {
     let response = request.send().await.unwrap();
     let challenges: Vec<_> = response.headers().get_all("www-authenticate").iter().collect();
-    assert_eq!(challenges.len(), 1);
-    (response.status().as_u16(), challenges[0].to_str().unwrap().to_owned())
+    let status = response.status().as_u16();
+    let schemes: Vec<_> = challenges.iter().map(|value| &value.to_str().unwrap()[..5]).collect();
+    assert_eq!(schemes, if status == 401 { &["Beare", "DPoP "][..] } else { &["Beare"] });
+    (status, challenges[0].to_str().unwrap().to_owned())
 }

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::{RegistrationError, invalid};
 use crate::{
-    oauth::{bearer::RESERVED_PREFIX, client::ClientRegistration, scope::Scope},
+    oauth::{bearer::RESERVED_PREFIX, client::ClientRegistration, metadata::Metadata, scope::Scope},
     secret::Secret,
 };
 
@@ -75,7 +75,7 @@ pub struct ClientMetadata {
 pub(super) fn judge(
     metadata: &ClientMetadata,
     allowed: &Scope,
-    offered: &[&str],
+    offered: &Metadata,
 ) -> Result<ClientRegistration, RegistrationError> {
     if metadata.software_statement.is_some() {
         return Err(RegistrationError::UnapprovedSoftwareStatement);
@@ -104,6 +104,11 @@ pub(super) fn judge(
     if metadata.jwks_uri.as_ref().is_some_and(|uri| !uri.starts_with("https://")) {
         return Err(invalid("jwks_uri must be an https URL"));
     }
+    if metadata.tls_client_certificate_bound_access_tokens == Some(true) && !offered.binds_to_certificates() {
+        return Err(invalid(
+            "tls_client_certificate_bound_access_tokens must be left out: no client certificate reaches this server",
+        ));
+    }
     Ok(ClientRegistration {
         client_name: metadata.client_name.clone(),
         token_endpoint_auth_method: Some(judge_method(metadata, offered)?),
@@ -123,9 +128,9 @@ pub(super) fn judge(
     })
 }
 
-fn judge_method(metadata: &ClientMetadata, offered: &[&str]) -> Result<String, RegistrationError> {
+fn judge_method(metadata: &ClientMetadata, offered: &Metadata) -> Result<String, RegistrationError> {
     let method = metadata.token_endpoint_auth_method.as_deref().unwrap_or(DEFAULT_METHOD);
-    let possible: Vec<_> = METHODS.into_iter().filter(|method| offered.contains(method)).collect();
+    let possible: Vec<_> = METHODS.into_iter().filter(|method| offered.methods().contains(method)).collect();
     if !possible.contains(&method) {
         let text = format!("token_endpoint_auth_method must be one of {}", possible.join(", "));
         return Err(invalid(text));

@@ -256,3 +256,6 @@ fn refuse(refusal: AssertionRefusal, compat_would_accept: bool) -> Error {
         ClientRefusal::Assertion(refusal)
     })
 }
+
+#[cfg(test)]
+mod tests;

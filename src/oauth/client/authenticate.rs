@@ -127,9 +127,10 @@ impl Authenticator {
     /// end in the same error (V-22, V-25).
     ///
     /// # Errors
-    /// [`Error::InvalidClient`], or [`Error::InvalidGrant`] when the grant is the proof; [`Error::RateLimited`] after too many failures; [`Error::Busy`] when the secret could not
-    /// be checked in time; [`Error::TemporarilyUnavailable`] when the client could not be looked up, or when the store cannot
-    /// say whether an assertion was used before.
+    /// [`Error::InvalidClient`], or [`Error::InvalidGrant`] when the grant is the proof; [`Error::RateLimited`] after too many
+    /// failures; [`Error::Busy`] when the secret could not be checked in time or too many key sets are being fetched;
+    /// [`Error::TemporarilyUnavailable`] when the client could not be looked up, or when the store cannot say whether an
+    /// assertion was used before.
     pub async fn authenticate(
         &self,
         claim: &ClientAuthentication,

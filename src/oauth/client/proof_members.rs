@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use url::Url;
 
 use super::{
     Profile, TokenEndpointAuthMethod,
@@ -21,6 +22,9 @@ const MAX_FEDERATED: usize = 64;
 
 /// The longest text of one of these members, in bytes.
 const MAX_TEXT: usize = 2048;
+
+/// The most bytes of registered keys: dozens of RSA keys. A client is read, sealed and sent as one piece.
+const MAX_JWKS: usize = 32 * 1024;
 
 /// The public keys of a client.
 #[derive(Clone, Debug)]
@@ -155,13 +159,8 @@ pub(super) fn check(
     let keys = keys(registration, problems);
     let certificate_subject = certificate_subject(registration, problems);
     let spiffe_id = registration.spiffe_id.clone();
+    problems.take("federated", check_federated(&registration.federated));
     let workloads = workloads(registration, method, problems);
-    for FederatedSubject { issuer, subject } in &registration.federated {
-        problems.take("federated", check_text(issuer).and_then(|()| check_text(subject)));
-    }
-    if registration.federated.len() > MAX_FEDERATED {
-        problems.report("federated", format!("a client has at most {MAX_FEDERATED} subjects"));
-    }
     let missing = match method {
         Some(Method::PrivateKeyJwt | Method::SelfSignedTlsClientAuth) if keys.is_none() => {
             Some(("jwks", "is missing; the method needs the client's public keys in jwks, or jwks_uri"))
@@ -198,6 +197,10 @@ fn keys(registration: &ClientRegistration, problems: &mut Problems) -> Option<Cl
             None
         }
         (Some(jwks), None) => {
+            if jwks.get().len() > MAX_JWKS {
+                problems.report("jwks", format!("has more than {MAX_JWKS} bytes; register jwks_uri instead"));
+                return None;
+            }
             let set = problems.take("jwks", JwkSet::parse(jwks.get().as_bytes()))?;
             if set.is_empty() {
                 problems.report("jwks", "holds no key that can verify a signature");
@@ -205,10 +208,7 @@ fn keys(registration: &ClientRegistration, problems: &mut Problems) -> Option<Cl
             Some(ClientKeys::Registered { keys: Arc::new(set), json: jwks.clone() })
         }
         (None, Some(uri)) => {
-            problems.take("jwks_uri", check_text(uri))?;
-            if !uri.starts_with("https://") && !uri.starts_with("http://") {
-                problems.report("jwks_uri", "must be an https URL");
-            }
+            problems.take("jwks_uri", check_text(uri).and_then(|()| check_jwks_uri(uri)))?;
             Some(ClientKeys::At(uri.as_str().into()))
         }
         (None, None) => None,
@@ -297,7 +297,42 @@ fn is_host_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
+/// Whether it is where somebody would be right to fetch keys; `http` is for the settings to refuse.
+fn check_jwks_uri(uri: &str) -> Result<(), String> {
+    let read = Url::parse(uri).map_err(|_| "must be an https URL".to_owned())?;
+    if !matches!(read.scheme(), "https" | "http") || !read.has_host() {
+        return Err("must be an https URL".to_owned());
+    }
+    // Credentials would stand in logs, and a fragment is never sent.
+    if !read.username().is_empty() || read.password().is_some() || read.fragment().is_some() {
+        return Err("must have neither user, password nor fragment".to_owned());
+    }
+    Ok(())
+}
+
+fn check_federated(federated: &[FederatedSubject]) -> Result<(), String> {
+    if federated.len() > MAX_FEDERATED {
+        return Err(format!("has {} subjects; a client has at most {MAX_FEDERATED}", federated.len()));
+    }
+    for (index, FederatedSubject { issuer, subject }) in federated.iter().enumerate() {
+        check_text(issuer).and_then(|()| check_text(subject))?;
+        if subject.bytes().all(|byte| byte == b'*') {
+            return Err(format!(
+                "lets in every subject of {issuer:?}; write what the right ones have in common, such as \
+                 system:serviceaccount:prod:*"
+            ));
+        }
+        if federated[..index].iter().any(|earlier| earlier.issuer == *issuer && earlier.subject == *subject) {
+            return Err(format!("names {subject:?} of {issuer:?} twice; keep one of the two"));
+        }
+    }
+    Ok(())
+}
+
 fn check_text(text: &str) -> Result<(), String> {
     let sound = (1..=MAX_TEXT).contains(&text.len()) && !text.chars().any(char::is_control);
     if sound { Ok(()) } else { Err(format!("must be 1 to {MAX_TEXT} bytes of printable text")) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,11 +169,6 @@ impl Federation {
         !self.issuers.is_empty()
     }
 
-    /// Whether the JWT-SVIDs of any trust domain can be verified.
-    pub fn trusts_workloads(&self) -> bool {
-        !self.trust_domains.is_empty()
-    }
-
     /// Whether an assertion is to be judged here: it says that it is of a trusted issuer or of a workload. An assertion that
     /// a client made itself names the client as issuer and subject, whatever the client is called (RFC 7523 §3).
     pub fn is_foreign(&self, text: &str) -> bool {

@@ -32,8 +32,8 @@ pub enum FederationRefusal {
     /// A claim is missing or has another type than its definition.
     #[error("the claims of the token: {0}")]
     Claims(InvalidJson),
-    /// `sub` is no SPIFFE ID of a workload.
-    #[error("sub of the JWT-SVID is no SPIFFE ID of a workload")]
+    /// `sub` is no SPIFFE ID.
+    #[error("sub of the JWT-SVID is no SPIFFE ID")]
     Subject,
     /// It is meant for somebody else.
     #[error("aud of the token is not what its issuer is configured with")]

@@ -35,10 +35,8 @@ pub(super) fn check(
     now: Timestamp,
 ) -> Result<SpiffeId, FederationRefusal> {
     let subject: String = claims.required("sub").map_err(FederationRefusal::Claims)?;
+    // That of a trust domain alone names no workload, and fits no client's pattern (JWT-SVID §3.1).
     let id = SpiffeId::parse(&subject).map_err(|_| FederationRefusal::Subject)?;
-    if !id.names_workload() {
-        return Err(FederationRefusal::Subject);
-    }
     // JWT-SVID §3.2 advises a single audience; with a second one, whoever that is could present the SVID here (V-15).
     let audience: OneOrMany = claims.required("aud").map_err(FederationRefusal::Claims)?;
     if audience.into_vec() != [own_issuer.as_str()] {

@@ -94,6 +94,44 @@ async fn an_immediate_replay_costs_the_store_nothing_and_a_full_memory_changes_n
     assert_eq!((accepted, seen, remembered), (10, 10, 4));
 }
 
+// V-16: the store answers whoever was second before it answers the first
+#[tokio::test]
+async fn who_was_first_is_accepted_whenever_it_hears_of_it() {
+    #[derive(Debug, Default)]
+    struct Late {
+        asked: AtomicU64,
+        second_was_told: tokio::sync::Notify,
+    }
+
+    #[async_trait::async_trait]
+    impl ReplayStore for Late {
+        async fn claim(&self, _: &ReplayKey, _: Timestamp, _: Timestamp) -> Result<bool, StoreError> {
+            let first = self.asked.fetch_add(1, Ordering::Relaxed) == 0;
+            if first {
+                self.second_was_told.notified().await;
+            }
+            Ok(first)
+        }
+
+        async fn purge_replays(&self, _: Timestamp) -> Result<u64, StoreError> {
+            unreachable!()
+        }
+    }
+
+    for mode in [Replay::Strict, Replay::Local] {
+        let late = Arc::<Late>::default();
+        let store: Arc<dyn ReplayStore> = Arc::<Late>::clone(&late);
+        let guard = ReplayGuard::new(Some(store), mode);
+        let second = async {
+            let refused = claim(&guard, "a", 1060).await;
+            late.second_was_told.notify_one();
+            refused
+        };
+        let (first, second) = tokio::join!(biased; claim(&guard, "a", 1060), second);
+        assert_eq!((first, second), (Ok(()), Err(ReplayError::Seen)), "{mode:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn strict_refuses_while_the_store_is_away() {
     let store = Fake::new();

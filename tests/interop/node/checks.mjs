@@ -4,10 +4,12 @@ import assert from 'node:assert/strict';
 import * as jose from 'jose';
 import * as openid from 'openid-client';
 
-const { url, algorithms, audience, clients, awkward, introspector, jwtSecret, registrar } = JSON.parse(process.env.INTEROP);
+const { url, nonceUrl, algorithms, audience, clients, awkward, introspector, jwtSecret, registrar } = JSON.parse(
+  process.env.INTEROP,
+);
 
-const discover = ([id, secret], authentication = openid.ClientSecretBasic, algorithm = 'oauth2') =>
-  openid.discovery(new URL(url), id, undefined, authentication(secret), {
+const discover = ([id, secret], authentication = openid.ClientSecretBasic, algorithm = 'oauth2', at = url) =>
+  openid.discovery(new URL(at), id, undefined, authentication(secret), {
     algorithm,
     execute: [openid.allowInsecureRequests],
   });
@@ -70,6 +72,32 @@ async function register(method, authentication) {
   assert.deepEqual({ ...(await openid.tokenIntrospection(observer, token.access_token)) }, { active: false });
 }
 
+// RFC 9449. Where the server asks for a nonce, openid-client is refused once and repeats the request with it.
+async function proveKey(at, algorithm) {
+  const credentials = clients.ES256;
+  const config = await discover(credentials, undefined, 'oidc', at);
+  assert(config.serverMetadata().dpop_signing_alg_values_supported.includes(algorithm));
+  const keyPair = await openid.randomDPoPKeyPair(algorithm, { extractable: true });
+  const DPoP = openid.getDPoPHandle(config, keyPair);
+  const token = await openid.clientCredentialsGrant(config, { scope: 'read' }, { DPoP });
+  assert.equal(token.token_type, 'dpop');
+  const jkt = await jose.calculateJwkThumbprint(await jose.exportJWK(keyPair.publicKey));
+  assert.deepEqual(jose.decodeJwt(token.access_token).cnf, { jkt });
+  const answer = await openid.tokenIntrospection(config, token.access_token);
+  assert.equal(answer.token_type, 'DPoP');
+  assert.deepEqual(answer.cnf, { jkt });
+
+  // Twice, with a proof each.
+  for (let n = 0; n < 2; n++) {
+    const claims = await openid.fetchUserInfo(config, token.access_token, credentials[0], { DPoP });
+    assert.equal(claims.fhirUser, 'Practitioner/7');
+  }
+  const other = openid.getDPoPHandle(config, await openid.randomDPoPKeyPair(algorithm));
+  for (const options of [{}, { DPoP: other }]) {
+    await assert.rejects(openid.fetchUserInfo(config, token.access_token, credentials[0], options));
+  }
+}
+
 async function verify(algorithm) {
   const config = await discover(clients[algorithm]);
   const { access_token } = await openid.clientCredentialsGrant(config);
@@ -127,6 +155,10 @@ const checks = {
     const claims = await openid.fetchUserInfo(config, access_token, clients.EdDSA[0]);
     assert.equal(claims.fhirUser, 'Practitioner/7');
   },
+  'dpop-ES256': () => proveKey(url, 'ES256'),
+  'dpop-PS256': () => proveKey(url, 'PS256'),
+  'dpop-EdDSA': () => proveKey(url, 'EdDSA'),
+  'dpop-nonce': () => proveKey(nonceUrl, 'ES256'),
   'revocation-basic': () => obtainAndRevoke(clients.ES384, 'basic'),
   'revocation-post': () => obtainAndRevoke(awkward, 'post'),
   // RFC 7009 section 2.2

@@ -129,6 +129,7 @@ async fn every_problem_is_listed() {
     };
     let mut members = violations(&admin.create_client(request).await.unwrap_err());
     members.sort();
+    members.dedup();
     let mut expected = [
         "grant_types",
         "scope",

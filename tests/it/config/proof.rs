@@ -16,6 +16,44 @@ fn problems(text: &str) -> Vec<String> {
     File::new(&format!("{ISSUER}{text}")).problems(Sources::default())
 }
 
+// What nobody could ever use is said at the start
+#[test]
+fn whom_nobody_vouches_for_is_a_problem() {
+    const ISSUER_TABLE: &str =
+        "[[trusted_issuers]]\nissuer = \"https://ci.example\"\njwks_uri = \"https://ci.example/keys\"\n";
+    const CLIENT: &str = "[[clients]]\nclient_id = \"c\"\n";
+    const FEDERATED: &str = "federated = [{ issuer = \"https://ci.example\", subject = \"repo:*\" }]\n";
+    const DOMAIN: &str =
+        "[spiffe.trust_domains.\"example.org\"]\njwt_bundle_uri = \"https://spire.example/bundle\"\n";
+    const SPIFFE: &str = "token_endpoint_auth_method = \"spiffe_jwt\"\n";
+    for (text, expected) in [
+        (
+            format!("{CLIENT}{FEDERATED}"),
+            "clients[0].federated: names the issuer \"https://ci.example\", which is not trusted",
+        ),
+        (
+            format!(
+                "{CLIENT}client_secret = \"secret-of-c\"\ngrant_types = [\"urn:ietf:params:oauth:grant-type:jwt-bearer\"]\n"
+            ),
+            "clients[0].grant_types: names the jwt-bearer grant",
+        ),
+        (
+            format!("{CLIENT}{SPIFFE}spiffe_id = \"spiffe://example.org/a\"\n"),
+            "token_endpoint_auth_method: needs the keys of example.org",
+        ),
+        (format!("{DOMAIN}{CLIENT}{SPIFFE}"), "clients[0].spiffe_id: is missing"),
+    ] {
+        let problems = problems(&text);
+        assert!(problems.iter().any(|problem| problem.contains(expected)), "{text}: {problems:?}");
+    }
+    for text in [
+        format!("{ISSUER_TABLE}{CLIENT}{FEDERATED}"),
+        format!("{DOMAIN}{CLIENT}{SPIFFE}spiffe_id = \"spiffe://example.org/a/*\"\n"),
+    ] {
+        assert!(File::new(&format!("{ISSUER}{text}")).load(Sources::default()).is_ok(), "{text}");
+    }
+}
+
 #[test]
 fn nothing_is_believed_or_bound_unless_somebody_says_so() {
     let config = config::load(&environment(&[("ISSUER_URL", "https://id.example")])).unwrap();
@@ -180,6 +218,47 @@ fn keys_come_over_tls_unless_the_operator_says_otherwise() {
     // Nothing is fetched from there.
     let file = issuer("jwks_file = \"keys.json\"");
     assert!(File::new(&format!("{ISSUER}{file}")).load(Sources::default()).is_ok());
+}
+
+#[test]
+fn clients_count_on_nothing_that_is_not_configured() {
+    let federated = "[[clients]]\nclient_id = \"a\"\n\
+                     federated = [{ issuer = \"https://ci.example\", subject = \"repo:a\" }]\n";
+    assert_eq!(
+        problems(federated),
+        [
+            "m.toml:4: clients[0].federated: \"https://ci.example\" is no trusted issuer; add a [[trusted_issuers]] table with this issuer, letter for letter"
+        ]
+    );
+    // CHK-61: letter for letter, so that a final slash makes another issuer
+    let trust =
+        |issuer: &str| format!("{federated}[[trusted_issuers]]\nissuer = \"{issuer}\"\njwks_file = \"k\"\n");
+    assert_eq!(problems(&trust("https://ci.example/")).len(), 1);
+    assert!(File::new(&format!("{ISSUER}{}", trust("https://ci.example"))).load(Sources::default()).is_ok());
+
+    let keyed = "[[clients]]\nclient_id = \"a\"\ntoken_endpoint_auth_method = \"private_key_jwt\"\n\
+                 jwks_uri = \"http://a.example/keys\"\n";
+    assert_eq!(
+        problems(keyed),
+        ["m.toml:5: clients[0].jwks_uri: must be an https URL; jwks_fetch.allow_http = true allows http too"]
+    );
+    let http = format!("{ISSUER}{keyed}[jwks_fetch]\nallow_http = true\n");
+    assert!(File::new(&http).load(Sources::default()).is_ok());
+
+    let spiffe =
+        "[[clients]]\nclient_id = \"spiffe://example.org/a\"\ntoken_endpoint_auth_method = \"spiffe_jwt\"\n";
+    assert_eq!(
+        problems(spiffe),
+        [
+            "m.toml:4: clients[0].token_endpoint_auth_method: needs the keys of example.org; set jwt_bundle_file or jwt_bundle_uri in [spiffe.trust_domains.\"example.org\"]"
+        ]
+    );
+    for (domain, refused) in [("example.org", false), ("example.com", true)] {
+        let text = format!(
+            "{ISSUER}{spiffe}[spiffe.trust_domains.\"{domain}\"]\njwt_bundle_uri = \"https://example.org/jwt\"\n"
+        );
+        assert_eq!(File::new(&text).load(Sources::default()).is_err(), refused, "{domain}");
+    }
 }
 
 // V-15

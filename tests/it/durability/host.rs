@@ -235,6 +235,15 @@ impl Server {
         self.post(client, "/token", "grant_type=client_credentials").await
     }
 
+    /// The same as the operator with a DPoP proof.
+    pub(super) async fn issue_with_proof(&self, proof: &str) -> Option<Answer> {
+        let request = self.http.post(format!("http://{}/token", self.address));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let request = request.header("authorization", crate::support::auth::basic("operator", SECRET));
+        let request = request.header("dpop", proof).body("grant_type=client_credentials");
+        read(request.send().await.ok()?).await
+    }
+
     /// A token for a client, which must get one, however long the store takes.
     pub(super) async fn token(&self, client: (&str, &str)) -> String {
         patiently!(self.issue(client).await, Answer::is_put_off).expect("an answer").token()

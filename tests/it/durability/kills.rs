@@ -10,18 +10,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mintage::random::{self, SystemRandom};
-
+use mintage::{
+    clock::{Clock, SystemClock},
+    random::{self, SystemRandom},
+};
+use serde_json::json;
 use tonic::Code;
 
-use super::host::{Answer, Host, Registered, SECRET, Server, integrity};
-use crate::support::patience::{PATIENCE, patiently};
+use super::host::{Answer, Host, ISSUER, Registered, SECRET, Server, integrity};
+use crate::support::{
+    dpop::DpopKey,
+    patience::{PATIENCE, patiently},
+};
 
 /// What the server said it had done.
 #[derive(Debug, Default)]
 struct Acknowledged {
     revoked: Vec<String>,
     clients: Vec<Registered>,
+    /// DPoP proofs that were accepted.
+    proofs: Vec<String>,
 }
 
 /// A run of the server that ends by a kill, with those who write to it.
@@ -33,7 +41,7 @@ struct Run {
     killed: AtomicBool,
 }
 
-// F-1, CHK-85
+// F-1, CHK-85, V-16
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_outlives_the_process() {
     let kills: u32 = std::env::var("MINTAGE_KILLS").map_or(50, |text| text.parse().unwrap());
@@ -45,7 +53,7 @@ async fn what_was_acknowledged_outlives_the_process() {
     drop(server);
 
     let mut all = Acknowledged::default();
-    let (mut lost, mut slowest) = (0, Duration::ZERO);
+    let (mut lost, mut proofs, mut slowest) = (0, 0, Duration::ZERO);
     for kill in 0..kills {
         let begun = Instant::now();
         let server = host.start().await;
@@ -64,6 +72,7 @@ async fn what_was_acknowledged_outlives_the_process() {
             tokio::spawn(Arc::clone(&run).revoke()),
             tokio::spawn(Arc::clone(&run).revoke()),
             tokio::spawn(Arc::clone(&run).create()),
+            tokio::spawn(Arc::clone(&run).prove()),
         ];
         // However slow the disk is, there is something to lose; the moment after that is anybody's guess.
         run.has_begun().await;
@@ -81,6 +90,8 @@ async fn what_was_acknowledged_outlives_the_process() {
         let server = host.start().await;
         assert_eq!(integrity(&host.path("mintage.db")), "ok");
         lost += lost_writes(&server, &recent).await;
+        lost += forgotten_proofs(&server, &recent.proofs).await;
+        proofs += recent.proofs.len();
         all.revoked.extend(recent.revoked);
         all.clients.extend(recent.clients);
     }
@@ -88,24 +99,25 @@ async fn what_was_acknowledged_outlives_the_process() {
     let server = host.start().await;
     lost += lost_writes(&server, &all).await;
     println!(
-        "{kills} kills, {} revocations and {} clients acknowledged, {lost} lost; ready again within {} ms",
+        "{kills} kills, {} revocations, {} clients and {proofs} proofs acknowledged, {lost} lost; ready again within {} ms",
         all.revoked.len(),
         all.clients.len(),
         slowest.as_millis()
     );
     assert_eq!(lost, 0);
-    assert!(all.revoked.len() >= kills as usize && all.clients.len() >= kills as usize);
+    let least = all.revoked.len().min(all.clients.len()).min(proofs);
+    assert!(least >= kills as usize, "{least}");
 }
 
 impl Run {
     async fn has_begun(&self) {
         let begun = Instant::now();
         loop {
-            let (revoked, clients) = {
+            let least = {
                 let acknowledged = self.acknowledged();
-                (acknowledged.revoked.len(), acknowledged.clients.len())
+                acknowledged.revoked.len().min(acknowledged.clients.len()).min(acknowledged.proofs.len())
             };
-            if revoked > 0 && clients > 0 {
+            if least > 0 {
                 return;
             }
             assert!(begun.elapsed() < PATIENCE, "nothing is written: {}", self.server.stderr());
@@ -141,6 +153,20 @@ impl Run {
         }
     }
 
+    async fn prove(self: Arc<Self>) {
+        let key = DpopKey::generate();
+        loop {
+            let now = SystemClock.now().seconds();
+            let proof = key.proof(&json!({ "htm": "POST", "htu": format!("{ISSUER}/token"), "iat": now }));
+            match self.server.issue_with_proof(&proof).await {
+                Some(answer) if answer.status == 200 => self.acknowledged().proofs.push(proof),
+                Some(answer) => assert_eq!(answer.status, 503, "{}", answer.body),
+                None if self.goes_on().await => {}
+                None => return,
+            }
+        }
+    }
+
     async fn create(self: Arc<Self>) {
         let mut admin = self.server.admin(&self.token).await;
         for n in 0.. {
@@ -153,6 +179,17 @@ impl Run {
             }
         }
     }
+}
+
+/// How many proofs that were accepted are accepted again (V-16).
+async fn forgotten_proofs(server: &Server, proofs: &[String]) -> usize {
+    let mut forgotten = 0;
+    for proof in proofs {
+        let answer = patiently!(server.issue_with_proof(proof).await, Answer::is_put_off).expect("an answer");
+        assert!(answer.status == 200 || answer.json()["error"] == "invalid_dpop_proof", "{answer:?}");
+        forgotten += usize::from(answer.status == 200);
+    }
+    forgotten
 }
 
 async fn lost_writes(server: &Server, acknowledged: &Acknowledged) -> usize {

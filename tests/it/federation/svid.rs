@@ -46,8 +46,10 @@ spiffe_id = "spiffe://example.org/ns/prod/billing"
 /// A trust domain, and a server that knows it by a file.
 struct Fixture {
     key: PrivateKey,
+    /// In the bundle as well, and of an algorithm that SVIDs do not have.
+    edwards: PrivateKey,
     wires: [Wire; 2],
-    _server: TestServer,
+    server: TestServer,
     _directory: tempfile::TempDir,
 }
 
@@ -55,23 +57,27 @@ impl Fixture {
     async fn new() -> Self {
         let key = PrivateKey::generate(JwsAlgorithm::ES256).unwrap();
         // A bundle as a SPIFFE server publishes it: keys of X.509-SVIDs beside those of JWT-SVIDs, and members of its own.
-        let mut jwk = serde_json::to_value(key.jwk().unwrap().parameters()).unwrap();
-        jwk["kid"] = json!(key.kid());
-        jwk["use"] = json!("jwt-svid");
+        let edwards = PrivateKey::generate(JwsAlgorithm::EdDSA).unwrap();
+        let jwk = |key: &PrivateKey| {
+            let mut jwk = serde_json::to_value(key.jwk().unwrap().parameters()).unwrap();
+            jwk["kid"] = json!(key.kid());
+            jwk["use"] = json!("jwt-svid");
+            jwk
+        };
         let mut other = serde_json::to_value(
             PrivateKey::generate(JwsAlgorithm::ES256).unwrap().jwk().unwrap().parameters(),
         )
         .unwrap();
         other["use"] = json!("x509-svid");
         other["x5c"] = json!(["AAAA"]);
-        let bundle = json!({ "keys": [other, jwk], "spiffe_sequence": 1, "spiffe_refresh_hint": 300 });
+        let bundle = json!({ "keys": [other, jwk(&key), jwk(&edwards)], "spiffe_sequence": 1, "spiffe_refresh_hint": 300 });
 
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("bundle.json");
         std::fs::write(&file, bundle.to_string()).unwrap();
         let server = TestServer::with(&CLIENTS.replace("BUNDLE", file.to_str().unwrap())).await;
         let wires = Wire::both(&server).await;
-        Self { key, wires, _server: server, _directory: directory }
+        Self { key, edwards, wires, server, _directory: directory }
     }
 
     fn sign(&self, header: &Value, claims: &Value) -> String {
@@ -106,6 +112,9 @@ async fn a_workload_authenticates_its_clients() {
         claims["sub"] = json!("spiffe://example.org/named/by/its/id");
         fixture.sign(&json!({}), &claims)
     };
+    let url = fixture.server.url("/.well-known/oauth-authorization-server");
+    let metadata = reqwest::get(url).await.unwrap().text().await.unwrap();
+    assert!(metadata.contains("\"spiffe_jwt\""), "{metadata}");
     for wire in &fixture.wires {
         for kind in [JWT_BEARER, JWT_SPIFFE] {
             for client_id in ["billing", "everything-in-prod"] {
@@ -138,7 +147,6 @@ async fn each_check_of_an_svid() {
         claims
     };
     let stranger = PrivateKey::generate(JwsAlgorithm::ES256).unwrap();
-    let edwards = PrivateKey::generate(JwsAlgorithm::EdDSA).unwrap();
     let shared = PrivateKey::from_shared_secret(JwsAlgorithm::HS256, &[b's'; 32]).unwrap();
     let kid = json!({ "kid": fixture.key.kid() });
     let refused: Vec<_> = [
@@ -167,7 +175,7 @@ async fn each_check_of_an_svid() {
         ("typ".to_owned(), fixture.sign(&json!({ "typ": "at+jwt" }), &svid())),
         ("kid".to_owned(), fixture.sign(&json!({ "kid": "another" }), &svid())),
         ("stranger".to_owned(), sign(&stranger, &kid, &svid())),
-        ("EdDSA".to_owned(), sign(&edwards, &kid, &svid())),
+        ("EdDSA".to_owned(), sign(&fixture.edwards, &json!({}), &svid())),
         ("HS256".to_owned(), sign(&shared, &kid, &svid())),
     ])
     .collect();

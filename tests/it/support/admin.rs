@@ -74,7 +74,12 @@ impl Deref for AdminServer {
 
 impl AdminServer {
     pub async fn start() -> Self {
-        let environment = [("JWT_SECRET", ""), ("MINTAGE_ADMIN_REGISTRATION", "true")];
+        Self::with_environment(&[]).await
+    }
+
+    /// The same with these variables.
+    pub async fn with_environment(variables: &[(&str, &str)]) -> Self {
+        let environment = [&[("JWT_SECRET", ""), ("MINTAGE_ADMIN_REGISTRATION", "true")], variables].concat();
         Self(TestServer::with_environment(CLIENTS, &environment).await)
     }
 

@@ -173,6 +173,19 @@ impl Replica {
         answer.body["access_token"].as_str().unwrap().to_owned()
     }
 
+    /// A token request with this form and, unless it is empty, this DPoP proof; a client that is not named is in the form.
+    pub async fn prove(&self, who: Option<&Known>, form: &str, proof: &str) -> Answer {
+        let request = self.http.post(self.url("/token")).body(form.to_owned());
+        let mut request = request.header("content-type", "application/x-www-form-urlencoded");
+        if let Some(who) = who {
+            request = request.header("authorization", basic(&who.client_id, &who.secret));
+        }
+        if !proof.is_empty() {
+            request = request.header("dpop", proof);
+        }
+        self.answer(request).await
+    }
+
     /// What the resource server is told.
     pub async fn introspect(&self, token: &str) -> Answer {
         self.post("/introspect", &Known::configured("resource-server"), format!("token={token}")).await

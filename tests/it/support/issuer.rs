@@ -84,9 +84,13 @@ impl StandInIssuer {
         keys.push(PrivateKey::generate(alg).unwrap());
     }
 
-    /// What it publishes.
-    pub fn jwks(&self) -> Value {
-        self.shared.jwks()
+    /// Signs claims with a key of another algorithm, which it publishes first of all.
+    pub fn sign_as(&self, alg: JwsAlgorithm, claims: &Value) -> String {
+        let key = PrivateKey::generate(alg).unwrap();
+        let header = Map::from_iter([("kid".to_owned(), key.kid().into())]);
+        let token = key.sign(header, claims.to_string().as_bytes()).unwrap();
+        self.shared.keys.lock().unwrap().insert(0, key);
+        token
     }
 
     /// Signs claims with the newest key, under no more of a header than a cluster writes.

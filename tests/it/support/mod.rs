@@ -1,9 +1,11 @@
 //! What the tests share.
 
 pub mod admin;
+pub mod assertion;
 pub mod auth;
 pub mod cases;
 pub mod cluster;
+pub mod dpop;
 pub mod forge;
 pub mod http;
 pub mod issuer;

@@ -13,6 +13,8 @@ pub struct Refused {
     pub description: String,
     /// In how many seconds, rounded up, to try again.
     pub retry_after: Option<u64>,
+    /// The nonce for the next DPoP proof.
+    pub dpop_nonce: Option<String>,
 }
 
 /// Reads a status, and checks that its parts agree with each other and with the table of the contract.
@@ -24,7 +26,9 @@ pub fn from_status(status: &Status) -> Refused {
     assert_eq!(info.domain, "mintage");
     assert_eq!(info.metadata["oauth_error"], error);
     let codes: &[Code] = match error.as_str() {
-        "invalid_client" | "invalid_token" => &[Code::Unauthenticated],
+        "invalid_client" | "invalid_token" | "invalid_dpop_proof" | "use_dpop_nonce" => {
+            &[Code::Unauthenticated]
+        }
         "unauthorized_client" | "insufficient_scope" => &[Code::PermissionDenied],
         // Too many requests, or no store.
         "temporarily_unavailable" => &[Code::ResourceExhausted, Code::Unavailable],
@@ -36,7 +40,9 @@ pub fn from_status(status: &Status) -> Refused {
         .get_details_retry_info()
         .map(|info| info.retry_delay.expect("a delay").as_millis().div_ceil(1000).max(1) as u64);
     assert_eq!(retry_after.is_some(), error == "temporarily_unavailable");
-    Refused { error, description: status.message().to_owned(), retry_after }
+    let dpop_nonce = status.metadata().get("dpop-nonce").map(|value| value.to_str().unwrap().to_owned());
+    assert_eq!(dpop_nonce.is_some(), error == "use_dpop_nonce");
+    Refused { error, description: status.message().to_owned(), retry_after, dpop_nonce }
 }
 
 /// Reads a response that is no success, and checks it likewise (RFC 6749 §5.2, RFC 6750 §3, RFC 7662 §2.3).
@@ -59,6 +65,7 @@ pub async fn from_response(response: reqwest::Response, authorization: bool) -> 
         "invalid_client" if path == "/token" && !authorization => &[400],
         "invalid_client" | "invalid_token" => &[401],
         "insufficient_scope" => &[403],
+        "invalid_dpop_proof" | "use_dpop_nonce" if path == "/userinfo" => &[401],
         "invalid_request" => &[400, 405, 413, 415],
         "temporarily_unavailable" => &[429, 503],
         "server_error" => &[500],
@@ -72,5 +79,7 @@ pub async fn from_response(response: reqwest::Response, authorization: bool) -> 
     }
     let retry_after = headers.get(RETRY_AFTER).map(|value| value.to_str().unwrap().parse().unwrap());
     assert_eq!(retry_after.is_some(), error == "temporarily_unavailable");
-    Refused { error, description, retry_after }
+    let dpop_nonce = headers.get("dpop-nonce").map(|value| value.to_str().unwrap().to_owned());
+    assert_eq!(dpop_nonce.is_some(), error == "use_dpop_nonce");
+    Refused { error, description, retry_after, dpop_nonce }
 }

@@ -88,10 +88,15 @@ impl FakeStore {
             introspect: (client_id == "resource-server").then(|| "any".to_owned()),
             ..Default::default()
         };
-        let secrets = secrets.iter().map(|(_, record)| record.clone()).collect();
+        self.put(registration, enabled, secrets.iter().map(|(_, record)| record.clone()).collect());
+    }
+
+    /// The same for a client with these members.
+    pub fn put(&self, registration: ClientRegistration, enabled: bool, secrets: Vec<SecretRecord>) {
+        let client_id = registration.client_id.clone();
         let document = ClientDocument { registration, secrets, registration_access_token_hash: None };
         let at = Timestamp::from_seconds(NOW);
-        let id = ClientId::parse(client_id).unwrap();
+        let id = ClientId::parse(&client_id).unwrap();
         let record = ClientRecord {
             client_id: id.clone(),
             enabled,
@@ -101,7 +106,7 @@ impl FakeStore {
             updated_at: at,
         };
         let mut inner = self.0.lock().unwrap();
-        inner.clients.insert(client_id.to_owned(), record);
+        inner.clients.insert(client_id, record);
         inner.changes.push(Change::Client(id));
     }
 

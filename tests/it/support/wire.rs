@@ -63,6 +63,8 @@ pub struct Wire {
     base: String,
     http: reqwest::Client,
     grpc: TokenServiceClient<Channel>,
+    /// DPoP proofs that go with each request.
+    proofs: Vec<String>,
 }
 
 impl Wire {
@@ -93,8 +95,14 @@ impl Wire {
             base: base.to_owned(),
             http: http.clone(),
             grpc: TokenServiceClient::new(channel.clone()),
+            proofs: Vec::new(),
         };
         [wire(Transport::Rest), wire(Transport::Grpc)]
+    }
+
+    /// The same caller, who sends these DPoP proofs as well.
+    pub fn proving(&self, proofs: &[String]) -> Self {
+        Self { proofs: proofs.to_vec(), ..self.clone() }
     }
 
     /// Asks for a token.
@@ -148,7 +156,7 @@ impl Wire {
                 issue_request::ClientAuthentication::ClientAssertion,
             );
         }
-        finish(self.grpc.clone().issue(auth.call(message)).await)
+        finish(self.grpc.clone().issue(self.call(auth, message)).await)
     }
 
     /// Asks for a token that must be granted, and returns it.
@@ -199,7 +207,7 @@ impl Wire {
             introspect_request::ClientAuthentication::ClientSecret,
             introspect_request::ClientAuthentication::ClientAssertion,
         );
-        finish(self.grpc.clone().introspect(auth.call(message)).await)
+        finish(self.grpc.clone().introspect(self.call(auth, message)).await)
     }
 
     /// Whether a token is active, according to a client that may ask about any.
@@ -230,7 +238,7 @@ impl Wire {
                         revoke_request::ClientAuthentication::ClientAssertion,
                     ),
                 };
-                let response = finish(self.grpc.clone().revoke(auth.call(message)).await)?;
+                let response = finish(self.grpc.clone().revoke(self.call(auth, message)).await)?;
                 assert_eq!(response, pb::RevokeResponse {});
                 Ok(())
             }
@@ -257,10 +265,18 @@ impl Wire {
             },
             Transport::Grpc => {
                 let message = pb::UserInfoRequest { access_token: parameter.unwrap_or_default().to_owned() };
-                let response = finish(self.grpc.clone().user_info(auth.call(message)).await)?;
+                let response = finish(self.grpc.clone().user_info(self.call(auth, message)).await)?;
                 Ok(String::from_utf8(response.claims_json).unwrap())
             }
         }
+    }
+
+    fn call<T>(&self, auth: &Auth, message: T) -> tonic::Request<T> {
+        let mut request = auth.call(message);
+        for proof in &self.proofs {
+            request.metadata_mut().append("dpop", proof.parse().unwrap());
+        }
+        request
     }
 
     /// Posts a form, the credentials added, over REST whatever the transport.
@@ -280,6 +296,9 @@ impl Wire {
         let headers = auth.headers();
         for value in &headers {
             request = request.header("authorization", value);
+        }
+        for proof in &self.proofs {
+            request = request.header("dpop", proof);
         }
         let response = request.send().await.unwrap();
         if response.status().is_success() {

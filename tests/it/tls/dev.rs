@@ -10,6 +10,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::process::mintage;
 use crate::support::patience::free_address;
 
 /// A server and the temporary directory it uses.
@@ -111,20 +112,11 @@ fn a_link_in_its_place_is_not_followed() {
 
 #[test]
 fn it_goes_with_dev_only_and_with_no_other_certificate() {
-    let serve = |arguments: &[&str], environment: &[(&str, &str)]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_mintage"))
-            .args(arguments)
-            .env_clear()
-            .envs(environment.iter().copied())
-            .output()
-            .unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
-    };
-    let (code, stderr) = serve(&["serve", "--tls"], &[("ISSUER_URL", "https://id.example")]);
+    let (code, stderr) = mintage(&["serve", "--tls"], &[("ISSUER_URL", "https://id.example")]);
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("tls.cert_file"), "{stderr}");
     let files = [("MINTAGE_TLS_CERT_FILE", "/a.pem"), ("MINTAGE_TLS_KEY_FILE", "/b.pem")];
-    let (code, stderr) = serve(&["serve", "--dev", "--tls"], &files);
+    let (code, stderr) = mintage(&["serve", "--dev", "--tls"], &files);
     assert_eq!(code, Some(1), "{stderr}");
     assert!(stderr.contains("MINTAGE_TLS_CERT_FILE: tls.cert_file: --tls makes"), "{stderr}");
 }

@@ -5,6 +5,7 @@ use std::{fs, path::Path, process::Command};
 use tempfile::TempDir;
 
 use crate::support::{
+    patience::PATIENCE,
     process::Process,
     tls::{self, Pair, TestCa},
 };
@@ -47,9 +48,10 @@ impl Files {
     }
 }
 
-/// Runs `mintage` with nothing but this environment.
-fn mintage(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_mintage"))
+/// Runs `mintage` with nothing but this environment, for as long as the test has patience.
+pub(super) fn mintage(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let output = Command::new("timeout")
+        .args([&PATIENCE.as_secs().to_string(), env!("CARGO_BIN_EXE_mintage")])
         .args(arguments)
         .env_clear()
         .envs(environment.iter().copied())

@@ -72,12 +72,39 @@ async fn keys_that_prove_nothing_are_refused() {
             "exactly one",
         ),
         (with(json!({ "dpop_bound_access_tokens": "yes" })), "of its type"),
+        (with(json!({ "tls_client_certificate_bound_access_tokens": true })), "no client certificate"),
     ] {
         let reply = register(&server, &token, &metadata).await;
         assert_eq!(reply.refusal(), (400, "invalid_client_metadata".to_owned()), "{metadata}");
         let json = reply.json();
         assert!(text(&json, "error_description").contains(says), "{metadata}: {json}");
     }
+}
+
+// RFC 8705 2.1.2, 2.2, 3.4: where certificates reach the server, here by way of a proxy
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_registered_where_they_are_offered() {
+    let proxy = [("MINTAGE_PROXY_TRUSTED", "192.0.2.1"), ("MINTAGE_PROXY_CLIENT_CERT_HEADER", "client-cert")];
+    let server = AdminServer::with_environment(&proxy).await;
+    let self_signed = json!({
+        "scope": "read",
+        "token_endpoint_auth_method": "self_signed_tls_client_auth",
+        "jwks": jwks(),
+        "tls_client_certificate_bound_access_tokens": true,
+    });
+    let information = registered(&server, &self_signed).await;
+    for (member, value) in self_signed.as_object().unwrap() {
+        assert_eq!(&information[member], value, "{member}");
+    }
+    assert!(information.get("client_secret").is_none());
+    // Without authorities nobody vouches for a name in a certificate.
+    let token = server.token("registrar", SECRET).await.unwrap();
+    let by_name =
+        json!({ "token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "a.example" });
+    assert_eq!(
+        register(&server, &token, &by_name).await.refusal(),
+        (400, "invalid_client_metadata".to_owned())
+    );
 }
 
 // RFC 7592 2.2, V-25: a secret is told once, and no other method revives it
