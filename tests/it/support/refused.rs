@@ -64,8 +64,8 @@ pub async fn from_response(response: reqwest::Response, authorization: bool) -> 
     let expected: &[u16] = match error.as_str() {
         "invalid_client" if path == "/token" && !authorization => &[400],
         "invalid_client" | "invalid_token" => &[401],
-        "insufficient_scope" => &[403],
         "invalid_dpop_proof" | "use_dpop_nonce" if path == "/userinfo" => &[401],
+        "insufficient_scope" => &[403],
         "invalid_request" => &[400, 405, 413, 415],
         "temporarily_unavailable" => &[429, 503],
         "server_error" => &[500],
