@@ -46,7 +46,7 @@ pub mod scope;
 pub mod sender;
 pub mod signed_introspection;
 pub mod smart_configuration;
-mod smart_scope;
+pub mod smart_scope;
 pub mod store;
 pub mod throttle;
 pub mod userinfo;

@@ -1,6 +1,8 @@
 //! `mintage token get` and `mintage key new-client`, as the real program: against real servers, and against a stand-in that
 //! answers what no good server would.
 
+mod tls;
+
 use std::{
     path::Path,
     process::{Command, Stdio},
@@ -205,6 +207,56 @@ async fn keys_and_signed_secrets_get_a_token_from_a_real_server() {
         let other = "another secret of thirty-two bytes or more";
         get(directory.path(), Some(other), &who).await.failed(1, "invalid_client");
     }
+}
+
+/// A service-account token and a JWT-SVID, as files that a platform puts beside a program.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_a_platform_gets_a_token_from_a_real_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let cluster = PrivateKey::generate(JwsAlgorithm::RS256).unwrap();
+    let svid = PrivateKey::generate(JwsAlgorithm::ES256).unwrap();
+    let set = |key: &PrivateKey| json!({ "keys": [key.jwk().unwrap()] });
+    std::fs::write(path("cluster.json"), set(&cluster).to_string()).unwrap();
+    let mut bundle = set(&svid);
+    bundle["keys"][0]["use"] = json!("jwt-svid");
+    std::fs::write(path("bundle.json"), bundle.to_string()).unwrap();
+    let server = Process::start(&format!(
+        "[tokens]\nsigning_alg = \"ES256\"\n\
+         [spiffe.trust_domains.\"example.org\"]\njwt_bundle_file = \"{}\"\n\
+         [[trusted_issuers]]\nissuer = \"https://cluster.example\"\njwks_file = \"{}\"\nreplay = \"none\"\n\
+         [[clients]]\nclient_id = \"pod\"\ngrant_types = [\"client_credentials\", \"urn:ietf:params:oauth:grant-type:jwt-bearer\"]\n\
+         federated = [{{ issuer = \"https://cluster.example\", subject = \"system:serviceaccount:prod:pod\" }}]\n\
+         [[clients]]\nclient_id = \"workload\"\ntoken_endpoint_auth_method = \"spiffe_jwt\"\nspiffe_id = \"spiffe://example.org/workload\"\n",
+        path("bundle.json"),
+        path("cluster.json"),
+    ))
+    .await;
+    let issuer = format!("http://{}", server.address);
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let token = |key: &PrivateKey, iss: Option<&str>, sub: &str| {
+        let mut claims = json!({ "sub": sub, "aud": [issuer], "exp": now + 600, "iat": now });
+        if let Some(iss) = iss {
+            claims["iss"] = json!(iss);
+        }
+        let header = json!({ "kid": key.kid(), "typ": "JWT" });
+        key.sign(header.as_object().unwrap().clone(), claims.to_string().as_bytes()).unwrap()
+    };
+    let of_pod = token(&cluster, Some("https://cluster.example"), "system:serviceaccount:prod:pod");
+    std::fs::write(path("pod"), of_pod + "\n").unwrap();
+    std::fs::write(path("svid"), token(&svid, None, "spiffe://example.org/workload")).unwrap();
+
+    for (client_id, more) in [
+        ("pod", &["--assertion-file", "pod"][..]),
+        ("pod", &["--assertion-file", "pod", "--grant", "jwt-bearer"]),
+        ("workload", &["--assertion-file", "svid", "--assertion-type", "jwt-spiffe"]),
+    ] {
+        let arguments = [&["--url", &issuer, "--client-id", client_id], more].concat();
+        let outcome = get(directory.path(), None, &arguments).await;
+        assert_eq!(claims(outcome.token())["sub"], client_id, "{more:?}");
+    }
+    let arguments = ["--url", &issuer, "--client-id", "workload", "--assertion-file", "pod"];
+    get(directory.path(), None, &arguments).await.failed(1, "invalid_client");
 }
 
 /// What a stand-in was sent.

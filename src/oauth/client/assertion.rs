@@ -2,7 +2,7 @@
 //! rules of the client's profile.
 //!
 //! The checks are numbered in the order they are made: 1 to 3 here on what anybody can read, 4 and 5 here on key and
-//! signature, 6 to 11 in [`claims`]. The twelfth, that it was not used before, is the last of
+//! signature, 6 to 11 in `claims`. The twelfth, that it was not used before, is the last of
 //! [`super::authenticate`]: nobody can use up an assertion that is not theirs (V-46).
 //!
 //! Nothing that the header points at is ever fetched (V-4, CHK-75).
