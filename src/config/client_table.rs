@@ -234,6 +234,10 @@ impl ClientReader<'_, '_> {
         span: &Range<usize>,
         value: &Spanned<DeValue<'_>>,
     ) -> Option<Box<RawValue>> {
+        if !matches!(value.get_ref(), DeValue::Table(_)) {
+            self.report(member, span, "must be a table, such as { keys = [{ kty = \"EC\", ... }] }");
+            return None;
+        }
         match json::from_toml(value) {
             Ok(json) => Some(json),
             Err(error) => {
