@@ -28,7 +28,10 @@ async fn the_certificate_must_be_right() {
         tokio::time::timeout(PATIENCE, store.hint()).await.unwrap();
         let encrypted = "SELECT COUNT(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                          WHERE ssl AND application_name = 'mintage'";
-        assert!(postgres.sql(&name, encrypted).parse::<u32>().unwrap() >= 2);
+        eventually("both connections are encrypted", async || {
+            postgres.sql(&name, encrypted).parse::<u32>().unwrap() >= 2
+        })
+        .await;
     }
 
     for (url, ca_file) in [
