@@ -33,7 +33,7 @@
 //! ```text
 //! REST  form      -> rest::form, rest::client_authentication  -.
 //! gRPC  message   -> grpc::token_service                      -+-> oauth::issue::TokenRequest
-//!   -> AuthorizationServer::issue: 1 authenticate  2 authorise  3 lifetime and id  4 sign  5 answer
+//!   -> AuthorizationServer::issue: 1 authenticate  2 authorise  3 lifetime  4 bind  5 sign  6 answer
 //! Ok  -> 200 JSON | message          Err(oauth::Error) -> rest::error | grpc::error
 //! ```
 //!
