@@ -1,8 +1,5 @@
 """Client libraries prove who they are with an assertion: private_key_jwt and client_secret_jwt (RFC 7523)."""
 
-import json
-import os
-import subprocess
 import time
 import uuid
 
@@ -22,7 +19,7 @@ from requests_oauthlib import OAuth2Session as RequestsSession
 import mintage_server
 import reflection
 from keyed_clients import JWT_BEARER, KEYS, SECRET, keyed, secretive, tables
-from test_node import node_program
+from test_node import run_node
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +136,6 @@ NODE_CHECKS = [*(f"private-key-{algorithm}" for algorithm in KEYS), "secret-HS25
 
 @pytest.mark.parametrize("check", NODE_CHECKS)
 def test_openid_client(check, server):
-    program, flags, directory = node_program()
     interop = {
         "url": server.url,
         "keyed": keyed("strict"),
@@ -147,12 +143,5 @@ def test_openid_client(check, server):
         "secretive": secretive("strict"),
         "secret": SECRET,
     }
-    result = subprocess.run(
-        [program, *flags, "assertions.mjs", check],
-        cwd=directory,
-        env={"PATH": os.environ["PATH"], "INTEROP": json.dumps(interop)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    result = run_node(interop, "assertions.mjs", check)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import os
 import pathlib
 import ssl
 import subprocess
@@ -20,7 +19,7 @@ from joserfc import jwk
 import certificates
 import mintage_server
 import reflection
-from test_node import node_program
+from test_node import run_node
 
 INTROSPECTOR = mintage_server.INTROSPECTOR
 METHODS = ["tls_client_auth", "self_signed_tls_client_auth", "spiffe_x509"]
@@ -178,7 +177,6 @@ def test_grpcio(world, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_openid_client(world, method):
-    program, flags, directory = node_program()
     certificate, key = world.pairs[method]
     interop = {
         "url": world.server.url,
@@ -188,12 +186,5 @@ def test_openid_client(world, method):
         "key": key.read_text(),
         "thumbprint": world.thumbprint(method),
     }
-    result = subprocess.run(
-        [program, *flags, "mtls.mjs"],
-        cwd=directory,
-        env={"PATH": os.environ["PATH"], "INTEROP": json.dumps(interop)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    result = run_node(interop, "mtls.mjs")
     assert result.returncode == 0, result.stdout + result.stderr

@@ -50,22 +50,23 @@ def node_program():
     return program, flags, directory
 
 
+def run_node(interop, script, *arguments):
+    """Runs a script, which finds `interop` in the environment."""
+    program, flags, directory = node_program()
+    return subprocess.run(
+        [program, *flags, script, *arguments],
+        cwd=directory,
+        env={"PATH": os.environ["PATH"], "INTEROP": json.dumps(interop)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
 @pytest.fixture(scope="module")
 def node():
     """Runs checks.mjs."""
-    program, flags, directory = node_program()
-
-    def run(check, **interop):
-        return subprocess.run(
-            [program, *flags, "checks.mjs", check],
-            cwd=directory,
-            env={"PATH": os.environ["PATH"], "INTEROP": json.dumps(interop)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    return run
+    return lambda check, **interop: run_node(interop, "checks.mjs", check)
 
 
 @pytest.fixture(scope="module")
