@@ -10,7 +10,7 @@ use std::{
 use tokio::net::TcpListener;
 
 use super::{
-    Core, StartError, follow, proxy, reload,
+    Core, StartError, descriptors, follow, proxy, reload,
     tls::{self, PublicTls},
     watch,
 };
@@ -41,9 +41,15 @@ pub(super) async fn until_signal(config: Config, mut core: Core) -> Result<(), S
     let tls = tls::open(&config, address.port(), Arc::new(SystemClock), telemetry.metrics())?;
     let ops = listen_ops(&config).await?;
     let limits = Limits {
-        max_connections: config.limits.max_connections,
+        max_connections: descriptors::connections(config.limits.max_connections),
+        max_connections_per_source: config.limits.max_connections_per_source,
         max_header_bytes: u32::try_from(config.limits.max_header_bytes).unwrap_or(u32::MAX),
         ..Limits::default()
+    };
+    let ops_limits = Limits {
+        max_connections: descriptors::OPS_CONNECTIONS,
+        max_connections_per_source: None,
+        ..limits.clone()
     };
     announce(&config, address, ops.as_ref().map(TcpListener::local_addr).transpose()?, &tls);
     let mut watched = std::mem::take(&mut core.watched);
@@ -64,15 +70,11 @@ pub(super) async fn until_signal(config: Config, mut core: Core) -> Result<(), S
         health.set_serving(false).await;
         health.end_streams();
     };
-    tokio::join!(
-        leave,
-        serve::serve(public, routes, limits.clone(), telemetry.clone(), shutdown.clone()),
-        async {
-            if let Some(ops) = ops {
-                serve::serve(ops, ops_routes, limits, telemetry, shutdown.clone()).await;
-            }
-        },
-    );
+    tokio::join!(leave, serve::serve(public, routes, limits, telemetry.clone(), shutdown.clone()), async {
+        if let Some(ops) = ops {
+            serve::serve(ops, ops_routes, ops_limits, telemetry, shutdown.clone()).await;
+        }
+    },);
     drop((beside, dev_authority));
     // A store that is away does not hold up the end.
     let _ = tokio::time::timeout(FAREWELL, farewell(&core, snapshot_file.as_deref())).await;

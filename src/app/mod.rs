@@ -4,6 +4,7 @@
 //! - `stores`: the store, and what opens its secrets
 //! - `keys`: which signing keys are configured
 //! - `start`, `snapshot`: what it knows when it starts, with or without its store
+//! - `descriptors`: how many connections the open files allow
 //! - `listen`: from the first socket to the end
 //! - `follow`: what goes on beside the requests
 //! - `reload`: SIGHUP replaces the configured clients
@@ -19,6 +20,7 @@
 mod admin;
 mod authorities;
 mod core;
+mod descriptors;
 mod error;
 mod federation;
 mod follow;

@@ -11,10 +11,9 @@ use crate::{
 /// The listener, with the proxies that the configuration trusts in front of it.
 pub fn behind(config: &Config, listener: Listener) -> Listener {
     let Some(proxy) = &config.proxy else { return listener };
-    let header = match proxy.client_cert_header {
-        Some(ClientCertHeader::XForwardedClientCert) => CertificateHeader::XForwardedClientCert,
-        Some(ClientCertHeader::ClientCert) => CertificateHeader::ClientCert,
-        None => return listener,
-    };
+    let header = proxy.client_cert_header.map(|header| match header {
+        ClientCertHeader::XForwardedClientCert => CertificateHeader::XForwardedClientCert,
+        ClientCertHeader::ClientCert => CertificateHeader::ClientCert,
+    });
     listener.behind(Proxies::new(proxy.trusted.clone(), header))
 }

@@ -253,6 +253,12 @@ impl Checker<'_> {
     fn limits(&mut self) -> Limits {
         Limits {
             max_connections: self.value("limits.max_connections", |text| number(text, 1..=1_000_000), 1),
+            max_connections_per_source: Some(self.value(
+                "limits.max_connections_per_source",
+                |text| number(text, 0..=1_000_000),
+                0,
+            ))
+            .filter(|count| *count > 0),
             max_body_bytes: self.value("limits.max_body_bytes", |text| number(text, 1024..=16 << 20), 1024),
             max_header_bytes: self.value(
                 "limits.max_header_bytes",

@@ -168,6 +168,8 @@ pub enum MasterKeySource {
 pub struct Limits {
     /// Open connections: 1 to 1,000,000.
     pub max_connections: usize,
+    /// Open connections of one source address, proxies that are trusted excepted: 1 to 1,000,000; `None`: not limited.
+    pub max_connections_per_source: Option<usize>,
     /// Bytes of a request body: 1 KiB to 16 MiB.
     pub max_body_bytes: usize,
     /// Bytes of all headers of a request: 8 KiB to 1 MiB.

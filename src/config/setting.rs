@@ -86,7 +86,7 @@ const fn setting(key: &'static str, kind: Kind, default: Option<&'static str>, d
 }
 
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [Setting; 44] = [
+pub static SETTINGS: [Setting; 45] = [
     Setting {
         original_environment: Some("ISSUER_URL"),
         ..setting(
@@ -304,6 +304,12 @@ pub static SETTINGS: [Setting; 44] = [
     ),
     setting("reflection.enabled", Kind::Boolean, Some("false"), "gRPC server reflection; true with --dev"),
     setting("limits.max_connections", Kind::Number, Some("10000"), "open connections, 1 to 1000000"),
+    setting(
+        "limits.max_connections_per_source",
+        Kind::Number,
+        Some("0"),
+        "open connections from one source address that is no trusted proxy, 1 to 1000000, or 0 for any number",
+    ),
     setting(
         "limits.max_body_bytes",
         Kind::Number,

@@ -4,7 +4,7 @@ use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, task::Poll, time::Dur
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::OwnedSemaphorePermit,
     task::JoinSet,
     time::{Instant, sleep},
 };
@@ -13,6 +13,7 @@ use super::{
     connection::Connections,
     edge::Edge,
     limits::Limits,
+    places::{Place, Places},
     proxy::Proxies,
     router::Routes,
     shutdown::Shutdown,
@@ -77,32 +78,31 @@ pub async fn serve(
     let Listener { socket: listener, tls, proxies } = listener.into();
     let drain = limits.drain;
     let metrics = telemetry.metrics().clone();
-    let permits = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
-    let edge = Edge::new(routes, telemetry, limits.request, proxies);
+    let places = Arc::new(Places::new(&limits));
+    let edge = Edge::new(routes, telemetry, limits.request, proxies.clone());
     let handshakes = tls.map(|tls| Arc::new(Handshakes::new(tls, &limits, metrics.clone())));
     let mut open = Open {
         handshakes,
-        connections: Arc::new(Connections::new(edge, limits, shutdown.clone())),
+        connections: Arc::new(Connections::new(edge, limits, shutdown.clone(), Arc::clone(&places))),
+        proxies,
         metrics: metrics.clone(),
         tasks: JoinSet::new(),
         accepted: 0,
     };
     let mut errors = AcceptErrors { metrics, last_logged: None, unlogged: 0 };
 
-    while let Some(permit) = or_draining(&shutdown, Arc::clone(&permits).acquire_owned()).await {
-        // The semaphore is never closed.
-        let Ok(permit) = permit else { break };
+    while let Some(permit) = or_draining(&shutdown, places.free()).await {
         match or_draining(&shutdown, listener.accept()).await {
-            Some(Ok((stream, address))) => open.spawn(stream, address, permit),
+            Some(Ok((stream, address))) => open.admit(stream, address, permit, &places),
             Some(Err(error)) => errors.outlive(&error).await,
             None => break,
         }
     }
 
     // Peers in the backlog believe that they are connected: they are served, not reset.
-    while let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
+    while let Some(permit) = places.free_now() {
         match poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
-            Poll::Ready(Ok((stream, address))) => open.spawn(stream, address, permit),
+            Poll::Ready(Ok((stream, address))) => open.admit(stream, address, permit, &places),
             Poll::Ready(Err(_)) | Poll::Pending => break,
         }
     }
@@ -123,17 +123,35 @@ async fn or_draining<F: Future>(shutdown: &Shutdown, future: F) -> Option<F::Out
 struct Open {
     handshakes: Option<Arc<Handshakes>>,
     connections: Arc<Connections>,
+    proxies: Option<Proxies>,
     metrics: Metrics,
     tasks: JoinSet<()>,
     accepted: u64,
 }
 
 impl Open {
-    fn spawn(&mut self, stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
+    /// Begins with a connection, or closes it when its host has enough of them.
+    fn admit(
+        &mut self,
+        stream: TcpStream,
+        address: SocketAddr,
+        permit: OwnedSemaphorePermit,
+        places: &Places,
+    ) {
         while let Some(ended) = self.tasks.try_join_next() {
             report_panic(ended);
         }
         self.metrics.connection_accepted();
+        match places.take(permit, address, self.proxies.as_ref()) {
+            Some(place) => self.spawn(stream, address, place),
+            None => {
+                tracing::debug!(peer = %address, "closed: its host has as many connections as it may");
+                self.metrics.connection_dropped("source");
+            }
+        }
+    }
+
+    fn spawn(&mut self, stream: TcpStream, address: SocketAddr, place: Place) {
         self.accepted += 1;
         let number = self.accepted;
         let connections = Arc::clone(&self.connections);
@@ -146,12 +164,14 @@ impl Open {
                 None => connections.drive(stream, Peer::plain(address), number).await,
                 Some(handshakes) => {
                     let silence = connections.drained_in_silence();
-                    if let Some((stream, peer)) = handshakes.complete(stream, address, silence).await {
-                        connections.drive(stream, peer, number).await;
+                    // Boxed, both: a task takes as much memory as the most it ever holds, for as long as it lives.
+                    let handshake = Box::pin(handshakes.complete(stream, address, silence));
+                    if let Some(Some((stream, peer))) = connections.or_made_room(handshake).await {
+                        connections.drive(Box::new(stream), peer, number).await;
                     }
                 }
             }
-            drop(permit);
+            drop(place);
         });
     }
 

@@ -30,6 +30,8 @@ pub(super) struct Activity {
     sent_at: AtomicU64,
     /// Whether the HTTP/1 head being read has a `Content-Length`.
     has_length: AtomicBool,
+    /// Whether the socket had no room for what was to be written last.
+    blocked: AtomicBool,
 }
 
 impl Activity {
@@ -42,6 +44,7 @@ impl Activity {
             unsent: AtomicU32::new(0),
             sent_at: AtomicU64::new(0),
             has_length: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
         })
     }
 
@@ -67,6 +70,16 @@ impl Activity {
     /// Since when the peer has taken nothing of any answer; `None` while nothing waits for it.
     pub(super) fn stalled_since(&self) -> Option<Instant> {
         (self.unsent.load(Relaxed) > 0).then(|| self.at(&self.sent_at))
+    }
+
+    /// Whether there has been neither a request nor anything to write for this long.
+    pub(super) fn rests_for(&self, time: Duration) -> bool {
+        !self.blocked.load(Relaxed) && self.idle_since().is_some_and(|since| since.elapsed() >= time)
+    }
+
+    /// Notes whether something waits for room in the socket.
+    pub(super) fn set_blocked(&self, blocked: bool) {
+        self.blocked.store(blocked, Relaxed);
     }
 
     /// Notes whether the HTTP/1 head read last has a `Content-Length` line.

@@ -6,10 +6,11 @@
 
 use std::{future::Future, io, pin::Pin, pin::pin, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, sleep, sleep_until, timeout},
 };
 
@@ -17,6 +18,7 @@ use super::{
     activity::Activity,
     edge::{Edge, EdgeService},
     limits::Limits,
+    places::Places,
     shutdown::Shutdown,
     socket::Socket,
 };
@@ -28,17 +30,24 @@ pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a connection without a byte may hold up the draining of the listener.
 const SILENT_GRACE: Duration = Duration::from_millis(500);
 
+/// How long an HTTP/1 connection is kept ready for its next request before it rests.
+const REST: Duration = Duration::from_secs(1);
+
+/// How long a connection that makes room for another may take to say goodbye.
+const ROOM_GRACE: Duration = Duration::from_secs(1);
+
 /// What the connections of a listener have in common.
 pub(super) struct Connections {
     edge: Arc<Edge>,
     limits: Limits,
     shutdown: Shutdown,
+    places: Arc<Places>,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
 
 impl Connections {
-    pub(super) fn new(edge: Edge, limits: Limits, shutdown: Shutdown) -> Self {
+    pub(super) fn new(edge: Edge, limits: Limits, shutdown: Shutdown, places: Arc<Places>) -> Self {
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
@@ -58,7 +67,7 @@ impl Connections {
             .initial_stream_window_size(64 * 1024)
             .initial_connection_window_size(256 * 1024)
             .max_send_buf_size(64 * 1024);
-        Self { edge: Arc::new(edge), limits, shutdown, http1, http2 }
+        Self { edge: Arc::new(edge), limits, shutdown, places, http1, http2 }
     }
 
     /// Serves connection `number` until it ends.
@@ -67,11 +76,12 @@ impl Connections {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let activity = Activity::new();
+        let opening = self.or_made_room(timeout(self.limits.first_byte, Opening::read(&mut stream)));
         let opening = tokio::select! {
-            opening = timeout(self.limits.first_byte, Opening::read(&mut stream)) => opening,
+            opening = opening => opening,
             () = self.drained_in_silence() => return,
         };
-        let Ok(Ok(opening)) = opening else {
+        let Some(Ok(Ok(opening))) = opening else {
             tracing::debug!(peer = %peer.address, "closed: no request line and no preface");
             return;
         };
@@ -80,19 +90,57 @@ impl Connections {
         let service = EdgeService::new(Arc::clone(&self.edge), peer.clone(), Arc::clone(&activity));
         let head = (opening.protocol == Protocol::Http1).then_some(self.limits.header);
         let socket = Socket::new(stream, &opening, Arc::clone(&activity), head, self.limits.write_stall);
-        let io = TokioIo::new(socket);
+        // Boxed, so that a connection of one protocol does not take the memory of either.
         let ended = match opening.protocol {
-            Protocol::Http1 => {
-                let connection = self.http1.serve_connection(io, service);
-                self.supervise(connection, &activity, number, self.limits.http1_idle).await
-            }
+            Protocol::Http1 => Box::pin(self.http1(socket, service, &activity, number)).await,
             Protocol::Http2 => {
-                let connection = self.http2.serve_connection(io, service);
-                self.supervise(connection, &activity, number, self.limits.http2_idle).await
+                let connection = Box::pin(self.http2.serve_connection(TokioIo::new(socket), service));
+                self.supervise(connection, &activity, number, self.limits.http2_idle, None).await.map(drop)
             }
         };
         if let Err(reason) = ended {
             tracing::debug!(peer = %peer.address, %reason, "closed");
+        }
+    }
+
+    /// HTTP/1 until it ends. While a kept-alive connection rests, hyper is put away with its two buffers of 8 KiB.
+    async fn http1<S>(
+        &self,
+        mut socket: Socket<S>,
+        mut service: EdgeService,
+        activity: &Activity,
+        number: u64,
+    ) -> Result<(), End>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let idle = self.limits.http1_idle;
+        loop {
+            let connection = Box::pin(self.http1.serve_connection(TokioIo::new(socket), service));
+            let rests = self.supervise(connection, activity, number, idle, Some(REST)).await?;
+            let Some(connection) = rests else { return Ok(()) };
+            let parts = Pin::into_inner(connection).into_parts();
+            (socket, service) = (parts.io.into_inner(), parts.service);
+            socket.give_back(parts.read_buf);
+            if socket.has_more() {
+                continue;
+            }
+            let retires = activity.opened() + self.limits.age_of(number);
+            let retires = activity.idle_since().map_or(retires, |since| retires.min(since + idle));
+            let mut first = [0; 64];
+            let read = tokio::select! {
+                read = self.or_made_room(socket.read(&mut first)) => read,
+                () = self.shutdown.draining() => None,
+                () = sleep_until(retires) => None,
+            };
+            match read {
+                Some(Ok(length)) if length > 0 => socket.give_back(Bytes::copy_from_slice(&first[..length])),
+                _ => {
+                    // Nobody is left to be told why the peer cannot be.
+                    let _ = socket.shutdown().await;
+                    return Ok(());
+                }
+            }
         }
     }
 
@@ -102,27 +150,41 @@ impl Connections {
         sleep(SILENT_GRACE).await;
     }
 
-    /// Drives `connection` until it ends or has to be dropped.
+    /// The output of `future`, on which a connection without a request waits; `None` when it is to make room instead.
+    pub(super) async fn or_made_room<F: Future>(&self, future: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            output = future => Some(output),
+            () = self.places.looked_at() => {
+                self.edge.telemetry().metrics().connection_dropped("idle");
+                None
+            }
+        }
+    }
+
+    /// Drives `connection` until it ends or has to be dropped, or gives it back once it has been resting for `rest`.
     async fn supervise<C: Graceful>(
         &self,
-        connection: C,
+        mut connection: Pin<Box<C>>,
         activity: &Activity,
         number: u64,
         idle: Duration,
-    ) -> Result<(), End> {
+        rest: Option<Duration>,
+    ) -> Result<Option<Pin<Box<C>>>, End> {
         let limits = &self.limits;
         let retires = activity.opened() + limits.age_of(number);
         // Deadlines only ever move away while the timer runs, but for a stall: it is looked for this often.
-        let nap = limits.write_stall.min(idle);
-        let mut connection = pin!(connection);
+        let nap = limits.write_stall.min(idle).min(rest.unwrap_or(Duration::MAX));
         let mut draining = pin!(self.shutdown.draining());
         let mut timer = pin!(sleep_until(retires.min(Instant::now() + nap)));
+        let mut looked_at = pin!(self.places.looked_at());
+        let mut requests_seen = 0;
         let mut finishing = false;
         let mut overdue: Option<Instant> = None;
         loop {
             tokio::select! {
                 biased;
-                ended = connection.as_mut() => return ended.map_err(End::Protocol),
+                ended = connection.as_mut() => return ended.map(|()| None).map_err(End::Protocol),
                 // The listener itself drops what is left once it has drained for long enough.
                 () = draining.as_mut(), if !finishing => {
                     finishing = true;
@@ -143,9 +205,25 @@ impl Connections {
                         overdue = Some(now + limits.drain);
                         connection.as_mut().finish();
                     }
+                    if !finishing && rest.is_some_and(|rest| activity.rests_for(rest)) {
+                        return Ok(Some(connection));
+                    }
                     let next = if finishing { overdue } else { Some(retires) };
                     let next = [next, stalls].into_iter().flatten().fold(now + nap, Instant::min);
                     timer.as_mut().reset(next);
+                }
+                () = looked_at.as_mut(), if !finishing => {
+                    looked_at.set(self.places.looked_at());
+                    let requests = activity.requests();
+                    if requests == requests_seen && !activity.is_busy() {
+                        self.edge.telemetry().metrics().connection_dropped("idle");
+                        finishing = true;
+                        let at = Instant::now() + ROOM_GRACE;
+                        overdue = Some(at);
+                        timer.as_mut().reset(at);
+                        connection.as_mut().finish();
+                    }
+                    requests_seen = requests;
                 }
             }
         }

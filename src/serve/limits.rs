@@ -8,8 +8,12 @@ use std::time::Duration;
 /// Bounds of a listener, of each connection and of each request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once; more wait in the kernel's backlog. Default 10,000.
+    /// Connections open at once; more wait in the kernel's backlog, while those that have been idle for long are closed to
+    /// make room. Default 10,000.
     pub max_connections: usize,
+    /// Connections open at once from one host ([`Peer::source`](crate::peer::Peer::source)) that is no trusted proxy; more
+    /// are closed as they come. Default: no bound.
+    pub max_connections_per_source: Option<usize>,
     /// Bytes of one request's head: HTTP/1 text, or the HTTP/2 header list (RFC 9113 §6.5.2). Default 16 KiB;
     /// beyond it the answer is 431 and, in HTTP/1, the end of the connection.
     pub max_header_bytes: u32,
@@ -56,6 +60,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            max_connections_per_source: None,
             max_header_bytes: 16 * 1024,
             max_concurrent_streams: 128,
             max_local_resets: 1024,

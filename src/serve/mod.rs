@@ -6,6 +6,7 @@
 //! - [`accept`]: the loop that takes connections and outlives every error; [`serve`] is the way in
 //! - [`limits`]: every bound and deadline, with its default
 //! - [`shutdown`]: running, draining, forced
+//! - `places`: how many connections there are at once, and who makes room for others
 //! - [`tls`]: the handshake before all that, where the listener has a certificate
 //! - [`proxy`]: client certificates that a proxy in front took
 //! - `connection`: tells the protocol by its first bytes, then drives one connection to its end
@@ -25,6 +26,7 @@ mod connection;
 mod edge;
 mod length_field;
 pub mod limits;
+mod places;
 pub mod proxy;
 mod refusal;
 pub mod router;

@@ -7,6 +7,8 @@
 //! A proxy's own certificate is never that of the clients behind it: with the header configured, a request from a trusted
 //! address has the certificate in the header or none.
 
+use std::net::SocketAddr;
+
 use base64::engine::{Engine, general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
@@ -41,7 +43,7 @@ pub enum CertificateHeader {
 #[derive(Clone, Debug)]
 pub struct Proxies {
     trusted: Vec<IpNet>,
-    header: CertificateHeader,
+    header: Option<CertificateHeader>,
 }
 
 /// Why a header of a trusted proxy gives no certificate. For the log.
@@ -58,18 +60,17 @@ enum Unreadable {
 }
 
 impl Proxies {
-    /// Proxies in these networks that use this header.
-    pub fn new(trusted: Vec<IpNet>, header: CertificateHeader) -> Self {
+    /// Proxies in these networks that use this header, or none.
+    pub fn new(trusted: Vec<IpNet>, header: Option<CertificateHeader>) -> Self {
         Self { trusted, header }
     }
 
     /// The peer of a request: with the certificate its proxy vouches for, when it came from a trusted one.
     pub(super) fn peer_of(&self, connection: &Peer, headers: &HeaderMap) -> Peer {
-        let address = connection.address.ip().to_canonical();
-        if !self.trusted.iter().any(|network| network.contains(&address)) {
+        let Some(header) = self.header.filter(|_| self.trust(connection.address)) else {
             return connection.clone();
-        }
-        let read = match self.header {
+        };
+        let read = match header {
             CertificateHeader::XForwardedClientCert => forwarded(headers),
             CertificateHeader::ClientCert => client_cert(headers),
         };
@@ -78,6 +79,12 @@ impl Proxies {
             None
         });
         Peer { certificates: certificates.map(Into::into), ..connection.clone() }
+    }
+
+    /// Whether this address is that of one of them.
+    pub(super) fn trust(&self, address: SocketAddr) -> bool {
+        let address = address.ip().to_canonical();
+        self.trusted.iter().any(|network| network.contains(&address))
     }
 }
 
@@ -286,7 +293,7 @@ mod tests {
     fn only_a_trusted_address_is_believed() {
         let proxies = Proxies::new(
             vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
-            CertificateHeader::ClientCert,
+            Some(CertificateHeader::ClientCert),
         );
         let mut headers = HeaderMap::new();
         headers.insert(CLIENT_CERT, ":YQ==:".parse().unwrap());

@@ -15,23 +15,19 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{
-    activity::Activity,
-    connection::{Opening, PREFACE},
-    length_field::LengthField,
-};
+use super::{activity::Activity, connection::Opening, length_field::LengthField};
 
-/// A stream that first gives back the bytes that were read to tell its protocol.
+/// A stream that first gives back the bytes that were read before, to tell its protocol or to notice that it goes on.
 pub(super) struct Socket<S> {
     stream: S,
-    opening: [u8; PREFACE.len()],
-    /// What of `opening` is not yet given back.
-    left: std::ops::Range<usize>,
+    /// What is not yet given back.
+    ahead: Bytes,
     activity: Arc<Activity>,
     head: Option<Head>,
     write_stall: Duration,
@@ -67,14 +63,27 @@ impl<S> Socket<S> {
         });
         Self {
             stream,
-            opening: opening.bytes,
-            left: 0..opening.length,
+            ahead: Bytes::copy_from_slice(&opening.bytes[..opening.length]),
             activity,
             head,
             write_stall,
             stall: Deadline::default(),
             flush_stall: Deadline::default(),
         }
+    }
+
+    /// Whether there is anything to give back.
+    pub(super) fn has_more(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
+    /// Takes back what was read last, to be read once more.
+    pub(super) fn give_back(&mut self, bytes: Bytes) {
+        self.ahead = bytes;
+    }
+
+    fn note_blocked(&self) {
+        self.activity.set_blocked(self.stall.is_set() || self.flush_stall.is_set());
     }
 }
 
@@ -105,10 +114,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if !this.left.is_empty() {
-            let length = this.left.len().min(buf.remaining());
-            buf.put_slice(&this.opening[this.left.start..this.left.start + length]);
-            this.left.start += length;
+        if !this.ahead.is_empty() {
+            buf.put_slice(&this.ahead.split_to(this.ahead.len().min(buf.remaining())));
             return Poll::Ready(Ok(()));
         }
 
@@ -142,7 +149,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        watch(&mut this.stall, this.write_stall, cx, written)
+        let written = watch(&mut this.stall, this.write_stall, cx, written);
+        this.note_blocked();
+        written
     }
 
     fn poll_write_vectored(
@@ -152,7 +161,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
-        watch(&mut this.stall, this.write_stall, cx, written)
+        let written = watch(&mut this.stall, this.write_stall, cx, written);
+        this.note_blocked();
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -163,7 +174,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         // Timed apart from writes: the flush of a plain socket is always ready and says nothing about them.
         let this = &mut *self;
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
-        watch(&mut this.flush_stall, this.write_stall, cx, flushed)
+        let flushed = watch(&mut this.flush_stall, this.write_stall, cx, flushed);
+        this.note_blocked();
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -213,7 +226,7 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
-    use crate::telemetry::Protocol;
+    use crate::{serve::connection::PREFACE, telemetry::Protocol};
 
     /// Takes everything and gets nothing sent, like TLS over a socket that is full.
     struct Hoard;

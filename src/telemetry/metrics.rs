@@ -73,6 +73,7 @@ struct Inner {
     store: StoreMetrics,
     tls: TlsMetrics,
     files: FileMetrics,
+    dropped: Family<ReasonLabel, Counter>,
 }
 
 /// What is known of TLS on the public port.
@@ -161,6 +162,11 @@ struct ReloadLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FileLabel {
     file: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
 }
 
 impl TlsMetrics {
@@ -260,6 +266,12 @@ impl Metrics {
         store.register(&mut registry);
         tls.register(&mut registry);
         files.register(&mut registry);
+        let dropped = Family::<ReasonLabel, Counter>::default();
+        registry.register(
+            "mintage_connections_dropped",
+            "Connections closed because there were too many, by reason: idle (it made room), source (its host has enough)",
+            dropped.clone(),
+        );
         registry.register("mintage_build", "The running version", Info::new(VersionLabel { version }));
         registry.register_with_unit(
             "process_start_time",
@@ -281,6 +293,7 @@ impl Metrics {
             store,
             tls,
             files,
+            dropped,
         }))
     }
 
@@ -362,6 +375,11 @@ impl Metrics {
         OpenConnection(gauge.clone())
     }
 
+    /// Counts a connection that was closed because there were too many: `idle` or `source`.
+    pub fn connection_dropped(&self, reason: &'static str) {
+        self.0.dropped.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
     /// All metrics as text of [`CONTENT_TYPE`].
     ///
     /// # Errors
@@ -401,6 +419,7 @@ mod tests {
         metrics.token_issued("RS256");
         metrics.connection_accepted();
         metrics.accept_error();
+        metrics.connection_dropped("idle");
         let open = metrics.connection_open(Protocol::Http2);
         metrics.tls_handshake(HandshakeOutcome::Resumed);
         metrics.tls_certificate_expiry(9);
@@ -421,6 +440,7 @@ mod tests {
             r#"mintage_connections{protocol="http2"} 1"#,
             "mintage_connections_accepted_total 1",
             "mintage_accept_errors_total 1",
+            r#"mintage_connections_dropped_total{reason="idle"} 1"#,
             r#"mintage_build_info{version="1.2.3"} 1"#,
             "process_start_time_seconds 7",
         ] {

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod abuse;
 mod admin;
 mod architecture;
 mod assertions;

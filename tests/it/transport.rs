@@ -7,8 +7,6 @@ mod deadlines;
 mod limits;
 mod logging;
 mod messages;
-#[path = "support/raw.rs"]
-mod raw;
 mod routing;
 mod shutdown;
 mod tls;
@@ -39,6 +37,8 @@ use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
+
+use crate::support::raw;
 
 /// A body larger than every buffer between the server and a peer that does not read.
 const LARGE: usize = 32 * 1024 * 1024;

@@ -15,6 +15,7 @@ pub mod patience;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod raw;
 pub mod raw_grpc;
 pub mod refused;
 pub mod replica;

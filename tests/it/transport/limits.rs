@@ -40,17 +40,20 @@ async fn http2_metadata_beyond_16_kib_is_refused() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
-    let server = Server::start(Limits { max_connections: 1, http1_idle: PATIENCE, ..quick() }).await;
+    let server = Server::start(Limits { max_connections: 1, request: PATIENCE, ..quick() }).await;
     let mut first = Raw::connect(server.address).await;
-    first.send("GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    assert_eq!(first.answer().await.unwrap().status, 200);
+    first.send("GET /held HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    server.has_begun(1).await;
 
     let mut second = Raw::connect(server.address).await;
     second.send("GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert!(timeout(Duration::from_millis(200), second.answer()).await.is_err());
     assert_eq!(server.metric("mintage_connections_accepted_total"), 1);
-    drop(first);
+    // With its request done, the first is idle and makes room.
+    server.held.end.notify_waiters();
+    assert_eq!(first.answer().await.unwrap().status, 200);
     assert_eq!(second.answer().await.unwrap().status, 200);
+    assert!(first.until_closed().await.is_some());
 }
 
 // V-57
