@@ -32,6 +32,9 @@ pub(super) const ENHANCE_YOUR_CALM: u32 = 11;
 /// as well, which passes a test that it should: its memory is looked at next.
 const HELD_BACK: Duration = Duration::from_secs(2);
 
+/// What the `n`-th frames are, or those about stream `n`.
+pub(super) type Frames = dyn Fn(u32) -> Vec<u8> + Sync;
+
 /// What became of a flood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {

@@ -3,8 +3,8 @@
 use super::{
     FLAT, MIB, Target,
     connection::{
-        CONTINUATION, DATA, END_STREAM, End, HEADERS, PING, PREFACE, PRIORITY, SETTINGS, WINDOW_UPDATE,
-        blind_flood, flood, stream,
+        CONTINUATION, DATA, END_STREAM, End, Frames, HEADERS, PING, PREFACE, PRIORITY, SETTINGS,
+        WINDOW_UPDATE, blind_flood, flood, stream,
     },
 };
 use crate::support::raw::{frame, headers};
@@ -89,7 +89,7 @@ async fn answers_without_a_window_cost_little() {
 #[tokio::test(flavor = "multi_thread")]
 async fn junk_that_is_allowed_leaves_nothing_behind() {
     let mut target = Target::start().await;
-    let junk: [(&str, &(dyn Fn(u32) -> Vec<u8> + Sync)); 4] = [
+    let junk: [(&str, &Frames); 4] = [
         ("dependencies of streams that do not exist", &|n| {
             frame(PRIORITY, 0, stream(n), &[&stream(n + 1).to_be_bytes()[..], &[7]].concat())
         }),

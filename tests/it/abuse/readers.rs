@@ -13,7 +13,8 @@ use crate::support::{
 
 const OPEN: &str = "mintage_connections{protocol=\"http2\"} ";
 
-// F-22: the deadline is that of the server as it is, 15 s in which nothing finds room. Over HTTP/2 answers wait in the server
+// F-22: the deadlines are those of the server as it is: 15 s in which nothing finds room, and behind it PINGs that nobody
+// answers. Over HTTP/2 answers wait in the server
 // and not in the kernel's buffers, which hold megabytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_reads_nothing_costs_little_and_is_closed() {

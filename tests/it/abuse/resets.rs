@@ -3,8 +3,8 @@
 use super::{
     FLAT, Target,
     connection::{
-        DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, HEADERS, PRIORITY, RST_STREAM, WINDOW_UPDATE,
-        flood, stream,
+        DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, Frames, HEADERS, PRIORITY, RST_STREAM,
+        WINDOW_UPDATE, flood, stream,
     },
 };
 use crate::support::raw::{frame, headers};
@@ -35,7 +35,7 @@ async fn a_rapid_reset_ends_the_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn resets_that_the_peer_makes_us_send_end_the_connection() {
     let mut target = Target::start().await;
-    let cases: [(&str, &(dyn Fn(u32) -> Vec<u8> + Sync)); 4] = [
+    let cases: [(&str, &Frames); 4] = [
         ("a window update of 0", &|id| frame(WINDOW_UPDATE, 0, id, &[0; 4])),
         ("a window beyond 2^31-1", &|id| frame(WINDOW_UPDATE, 0, id, &0x7fff_ffff_u32.to_be_bytes())),
         ("data after the end", &|id| frame(DATA, 0, id, b"more")),
