@@ -31,6 +31,7 @@ mod keys;
 mod lifetime;
 mod logs;
 mod mtls;
+mod overload;
 mod parity;
 mod process;
 mod reload;
