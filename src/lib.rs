@@ -8,6 +8,7 @@
 //! | [`clock`] [`random`] [`secret`] | the time, unpredictable bytes, values that cannot be printed | 0 |
 //! | [`form_encoding`] [`peer`] [`readiness`] | strict form decoding, who is connected, whether requests are welcome | 0 |
 //! | [`sealing`] [`private_file`] | secrets at rest, under the master keys; files nobody else reads | 1 |
+//! | [`rate`] [`pool`] | so many events per time and key; threads for work that takes long, shared fairly | 1 |
 //! | [`certificates`] | X.509: what a certificate says, and whether an authority stands behind it; no OAuth | 1 |
 //! | [`jose`] | signed JSON: keys, JWS, strict parsing; no OAuth | 1 |
 //! | [`oauth`] | the authorization server: every rule of OAuth, no transport | 2 |
@@ -55,8 +56,10 @@ pub mod jose;
 pub mod key_file;
 pub mod oauth;
 pub mod peer;
+pub mod pool;
 pub mod private_file;
 pub mod random;
+pub mod rate;
 pub mod readiness;
 pub mod rest;
 pub mod sealing;

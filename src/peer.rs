@@ -25,6 +25,11 @@ impl Peer {
         Self { address, certificates: None, secure: false }
     }
 
+    /// The source of a request: that of its peer. A request that no listener vouches for has the unspecified address.
+    pub fn source_of(peer: Option<&Self>) -> IpAddr {
+        peer.map_or(IpAddr::from([0, 0, 0, 0]), Self::source)
+    }
+
     /// The address alone, one per host: an IPv4-mapped IPv6 address appears as IPv4, and of another IPv6 address only the
     /// network of 64 bits counts, since one host has all the addresses in it.
     pub fn source(&self) -> IpAddr {

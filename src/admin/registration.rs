@@ -22,9 +22,7 @@ use super::{
 };
 use crate::{
     oauth::{
-        client::{
-            ClientId, ClientRegistration, SecretForm, SecretHash, document::ClientDocument, secret::Verdict,
-        },
+        client::{ClientId, ClientRegistration, SecretForm, SecretHash, document::ClientDocument},
         metadata::Metadata,
         scope::Scope,
     },
@@ -207,11 +205,8 @@ impl ClientAdmin {
         let hash = document.registration_access_token_hash.as_deref();
         let hash = hash.and_then(|text| SecretHash::parse(text).ok()).filter(|_| record.enabled);
         let hashes: Vec<&SecretHash> = hash.iter().collect();
-        // A text of another form is no such token; refusing the toll saves its Argon2id.
-        match self.0.secrets.verify(&hashes, token, || Err(Duration::ZERO)).await {
-            Verdict::Right(_) => Ok((client_id, document)),
-            _ => Err(RegistrationError::InvalidToken),
-        }
+        self.0.secrets.verify_generated(&hashes, token).ok_or(RegistrationError::InvalidToken)?;
+        Ok((client_id, document))
     }
 
     /// RFC 7592 §2.2: a secret that is sent must be the present one; it never becomes a new one.
@@ -227,10 +222,8 @@ impl ClientAdmin {
         if hashes.iter().any(|kept| self.0.secrets.is_sealed(kept, sent)) {
             return Ok(());
         }
-        match self.0.secrets.verify(&hashes, sent, || Err(Duration::ZERO)).await {
-            Verdict::Right(_) => Ok(()),
-            _ => Err(invalid("client_secret is not the present one; leave it out")),
-        }
+        let wrong = || invalid("client_secret is not the present one; leave it out");
+        self.0.secrets.verify_generated(&hashes, sent).map(drop).ok_or_else(wrong)
     }
 
     fn information(&self, client: RegisteredClient, token: Secret<String>) -> ClientInformation {

@@ -20,6 +20,7 @@ use crate::{
         authorization_server::Dependencies,
         client::{ClientDirectory, SecretHash, secret::SecretVerifier},
         replay::ReplayGuard,
+        signing::SigningPool,
         store::Stores,
     },
     random::SystemRandom,
@@ -77,6 +78,7 @@ pub async fn open_explainer(config: &Config) -> Result<ExplainMessages, StartErr
         published_keys: None,
         trust: Arc::default(),
         federation: None,
+        signing_pool: Arc::new(SigningPool::new("signing", 1, config.limits.queue_wait)),
     };
     let server = Arc::new(AuthorizationServer::new(policy(config, None), dependencies)?);
     Ok(ExplainMessages { clients: clients.admin, server })

@@ -17,8 +17,8 @@ use crate::{
         client::{ClientDirectory, directory::StoredClients, secret::SecretVerifier, uses::SecretUses},
         dpop::DpopPolicy,
         replay::ReplayGuard,
+        signing::SigningPool,
         store::{ClientQuery, ClientStore},
-        throttle::Rate,
     },
     random::SystemRandom,
     readiness::Readiness,
@@ -43,6 +43,8 @@ pub struct Core {
     pub key_admin: Arc<SigningKeyAdmin>,
     /// What keeps all of it true.
     pub replica: Arc<Replica>,
+    /// The threads that sign what takes long.
+    pub signing_pool: Arc<SigningPool>,
     /// Where it is kept.
     pub store: OpenedStore,
     /// The files that must be read again when they change.
@@ -121,6 +123,7 @@ impl Core {
         let (federation, mut watched) = federation::from_config(config, &fetcher, &replays)?;
         let (trust, files) = authorities::from_files(config)?;
         watched.extend(files);
+        let signing_pool = Arc::new(SigningPool::new("signing", cores, config.limits.queue_wait));
         let dependencies = Dependencies {
             clock: Arc::clone(&clock),
             random: Arc::new(SystemRandom),
@@ -135,6 +138,7 @@ impl Core {
             published_keys: Some(fetcher),
             trust,
             federation,
+            signing_pool: Arc::clone(&signing_pool),
         };
         let server = Arc::new(AuthorizationServer::new(policy, dependencies)?);
         let client_admin =
@@ -148,6 +152,7 @@ impl Core {
             replays,
             key_admin,
             replica,
+            signing_pool,
             store,
             watched,
             secrets,
@@ -198,12 +203,12 @@ impl fmt::Debug for Core {
 
 /// What the operator decided, as the core knows it. The replicas share the secret; whoever accepts no proofs needs none.
 pub(super) fn policy(config: &Config, shared_secret: Option<&Secret<[u8; 32]>>) -> Policy {
-    let limit = config.limits.failed_auth_rate;
     Policy {
         issuer: config.issuer.clone(),
         max_lifetime: config.tokens.max_lifetime,
         max_revocation_age: config.store.max_revocation_age,
-        failed_auth_rate: limit.map(|rate| Rate { count: rate.count.get(), period: rate.window }),
+        failed_auth_rate: config.limits.failed_auth_rate,
+        client_rate: config.limits.client_rate,
         registration: config.registration,
         signing_alg: config.tokens.signing_alg,
         methods: config.methods.offered.clone(),

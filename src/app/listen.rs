@@ -10,7 +10,7 @@ use std::{
 use tokio::net::TcpListener;
 
 use super::{
-    Core, StartError, descriptors, follow, proxy, reload,
+    Core, StartError, descriptors, follow, overload, proxy, reload,
     tls::{self, PublicTls},
     watch,
 };
@@ -56,7 +56,8 @@ pub(super) async fn until_signal(config: Config, mut core: Core) -> Result<(), S
     let core = Arc::new(core);
     let mut beside = follow(&core, &config, &readiness, telemetry.metrics());
     let (public, files, dev_authority) = tls.on(public);
-    let public = proxy::behind(&config, public);
+    let (public, guard) = overload::guard(&config, &core.clock, proxy::behind(&config, public));
+    beside.spawn(guard.watch());
     watched.extend(files);
     beside.spawn(watch::watch(watched, telemetry.metrics().clone(), watch::INTERVAL));
     let snapshot_file = config.store.snapshot_file.clone();

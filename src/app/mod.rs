@@ -9,6 +9,7 @@
 //! - `follow`: what goes on beside the requests
 //! - `reload`: SIGHUP replaces the configured clients
 //! - `federation`: whose tokens prove who asks
+//! - [`overload`]: what keeps the public port steady when too much comes
 //! - [`proxy`]: who is in front of the public port
 //! - [`tls`]: the certificate of the public port
 //! - [`watch`]: files that are read again when they change
@@ -27,6 +28,7 @@ mod follow;
 mod keys;
 mod listen;
 mod ops;
+pub mod overload;
 pub mod proxy;
 mod reload;
 mod snapshot;

@@ -7,7 +7,7 @@ use super::{
     methods::Methods,
     problem::{ConfigErrors, Origin, Problem},
     provided::Provided,
-    rate::Rate,
+    rate,
     raw::RawConfig,
     setting::{Kind, SETTINGS},
 };
@@ -18,12 +18,16 @@ use crate::{
         client::{SecretHash, registration::LIFETIME_RANGE},
         issuer::Issuer,
     },
+    rate::Rate,
     secret::Secret,
     store::Location,
 };
 
 /// The word that stands in place of a key file and asks for a generated one.
 pub(super) const AUTO_GENERATE: &str = "auto-gen";
+
+/// Below, a timer could not tell waiting from its own steps; above, callers have given up.
+const QUEUE_WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
 
 /// RFC 7518 §3.2: a key of the same size as the hash output or larger, in bytes.
 const MIN_JWT_SECRET: usize = 32;
@@ -265,8 +269,15 @@ impl Checker<'_> {
                 |text| number(text, 8192..=1 << 20),
                 8192,
             ),
-            failed_auth_rate: self.value("limits.failed_auth_rate", |text| in_words(Rate::parse(text)), None),
+            failed_auth_rate: self.rate("limits.failed_auth_rate"),
+            client_rate: self.rate("limits.client_rate"),
+            source_rate: self.rate("limits.source_rate"),
+            queue_wait: self.value("limits.queue_wait", queue_wait, *QUEUE_WAIT_RANGE.end()),
         }
+    }
+
+    fn rate(&mut self, key: &'static str) -> Option<Rate> {
+        self.value(key, |text| in_words(rate::parse(text)), None)
     }
 
     /// `auto-gen` in either variable decides; otherwise the private key is what signs and the public key a check of it.
@@ -328,6 +339,16 @@ pub(super) fn seconds(text: &str, range: &RangeInclusive<Duration>) -> Result<Du
         return Err(format!("must be {shortest} to {longest}, in whole seconds"));
     }
     Ok(value)
+}
+
+fn queue_wait(text: &str) -> Result<Duration, String> {
+    let value = in_words(duration::parse(text))?;
+    let (shortest, longest) =
+        (duration::format(*QUEUE_WAIT_RANGE.start()), duration::format(*QUEUE_WAIT_RANGE.end()));
+    QUEUE_WAIT_RANGE
+        .contains(&value)
+        .then_some(value)
+        .ok_or_else(|| format!("must be a duration of {shortest} to {longest}"))
 }
 
 pub(super) fn boolean(text: &str) -> Result<bool, String> {

@@ -220,12 +220,12 @@ mod tests {
     }
 
     #[test]
-    fn unknown_absent_and_mistyped_settings_are_refused_together() {
-        let text = "isuer = \"x\"\nlisten = 8000\n[limits]\nqueue_wait = \"1s\"\n[tokens]\ndefault_lifetime = 3600\nlifetime = \"1h\"\n[dpop]\nmax_age = 1\n";
+    fn unknown_and_mistyped_settings_are_refused_together() {
+        let text = "isuer = \"x\"\nlisten = 8000\n[limits]\nqueue_wait = 1\n[tokens]\ndefault_lifetime = 3600\nlifetime = \"1h\"\n[dpop]\nmax_age = 1\n";
         let expected = [
             "m.toml:1: isuer: is not known; did you mean issuer?",
             "m.toml:2: listen: must be an address with a port in quotes, such as \"127.0.0.1:8000\"",
-            "m.toml:4: limits.queue_wait: needs a request queue, which this version does not have; remove it, because it is not ignored",
+            "m.toml:4: limits.queue_wait: must be a duration in quotes: a number and ms, s, m, h or d, such as \"30s\"",
             "m.toml:6: tokens.default_lifetime: must be a duration in quotes: a number and ms, s, m, h or d, such as \"30s\"",
             "m.toml:7: tokens.lifetime: is not known; did you mean tokens.max_lifetime?",
             "m.toml:9: dpop.max_age: must be a duration in quotes: a number and ms, s, m, h or d, such as \"30s\"",

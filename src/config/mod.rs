@@ -45,7 +45,6 @@ use zeroize::Zeroizing;
 use self::{clients::LocatedRegistration, document::Document, provided::Provided, raw::RawConfig};
 pub use self::{
     problem::{ConfigErrors, Origin, Problem},
-    rate::Rate,
     setting::{SETTINGS, Setting},
     sources::{Environment, Sources},
 };
@@ -57,6 +56,7 @@ use crate::{
         registration::{ClientRegistration, RegistrationDefaults},
     },
     oauth::issuer::Issuer,
+    rate::Rate,
     secret::Secret,
     store::Location,
 };
@@ -176,6 +176,12 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// Failed authentications per client and source address; `None`: not limited.
     pub failed_auth_rate: Option<Rate>,
+    /// Requests per client, once it is known who asks; `None`: not limited.
+    pub client_rate: Option<Rate>,
+    /// Requests per source address; `None`: not limited.
+    pub source_rate: Option<Rate>,
+    /// How long work may wait for its turn: 1 ms to 10 s.
+    pub queue_wait: Duration,
 }
 
 /// `log_format`

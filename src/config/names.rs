@@ -1,16 +1,7 @@
-//! What to say about a name that is not a setting: it belongs to a feature that is not built, or it is a slip.
-//!
-//! A setting that an absent feature would need is refused, never ignored: who writes `limits.client_rate` must not end
-//! up with a server that limits nobody.
+//! What to say about a name that is not a setting. It is refused, never ignored: who writes `limits.clients_rate` must not
+//! end up with a server that limits nobody.
 
 use super::setting::{SETTINGS, Setting, environment_name};
-
-/// Keys and whole sections that this version knows of without having them, and the feature each belongs to.
-const ABSENT_SETTINGS: [(&str, &str); 3] = [
-    ("limits.client_rate", "request rates"),
-    ("limits.source_rate", "request rates"),
-    ("limits.queue_wait", "a request queue"),
-];
 
 /// Tables of the TOML file that are no settings, and how each begins.
 const TABLES: [(&str, &str); 3] = [
@@ -21,36 +12,25 @@ const TABLES: [(&str, &str); 3] = [
 
 /// The sentence about a TOML key or section that is not in [`SETTINGS`].
 pub(super) fn unknown_key(key: &str) -> String {
-    let absent = ABSENT_SETTINGS.iter().find(|(name, _)| is_or_is_under(key, name, '.'));
     let known = SETTINGS.iter().flat_map(|setting| [Some(setting.key), section(setting.key)]).flatten();
     let known = known.chain(TABLES.map(|(name, _)| name));
-    absent.map_or_else(|| not_known(key, known), |(_, feature)| not_built(feature))
+    not_known(key, known)
 }
 
 /// The sentence about an environment variable `MINTAGE_...` that names no setting.
 pub(super) fn unknown_variable(variable: &str) -> String {
-    let absent =
-        ABSENT_SETTINGS.iter().find(|(name, _)| is_or_is_under(variable, &environment_name(name), '_'));
     let is_table = |(name, _): &&(&str, &str)| is_or_is_under(variable, &environment_name(name), '_');
     if let Some((_, header)) = TABLES.iter().find(is_table) {
         return format!("is a table of the TOML file and has no variable; write {header} there");
     }
     let known: Vec<String> =
         SETTINGS.iter().map(Setting::environment).chain(["MINTAGE_CONFIG".to_owned()]).collect();
-    absent.map_or_else(
-        || not_known(variable, known.iter().map(String::as_str)),
-        |(_, feature)| not_built(feature),
-    )
+    not_known(variable, known.iter().map(String::as_str))
 }
 
 /// The sentence about a member of a client that is none of `known`.
 pub(super) fn unknown_member(member: &str, known: &[&str]) -> String {
     not_known(member, known.iter().copied())
-}
-
-/// The sentence about something that only a later version can do.
-fn not_built(feature: &str) -> String {
-    format!("needs {feature}, which this version does not have; remove it, because it is not ignored")
 }
 
 fn not_known<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
@@ -100,28 +80,10 @@ mod tests {
     }
 
     #[test]
-    fn absent_features_are_named() {
-        for key in ["limits.queue_wait", "limits.client_rate"] {
-            assert!(unknown_key(key).contains("this version does not have"), "{key}");
-        }
-        for variable in ["MINTAGE_LIMITS_CLIENT_RATE", "MINTAGE_LIMITS_QUEUE_WAIT"] {
-            assert!(unknown_variable(variable).contains("this version does not have"), "{variable}");
-        }
-    }
-
-    #[test]
     fn tables_have_no_variable() {
         for variable in ["MINTAGE_CLIENTS", "MINTAGE_SPIFFE_TRUST_DOMAINS", "MINTAGE_TRUSTED_ISSUERS"] {
             assert!(unknown_variable(variable).starts_with("is a table of the TOML file"), "{variable}");
         }
         assert!(unknown_variable("MINTAGE_CLIENTSX").starts_with("is not known"));
-    }
-
-    #[test]
-    fn no_built_setting_counts_as_absent() {
-        for setting in &SETTINGS {
-            assert!(!unknown_key(setting.key).contains("this version"), "{}", setting.key);
-            assert!(!unknown_variable(&setting.environment()).contains("this version"), "{}", setting.key);
-        }
     }
 }

@@ -1,50 +1,34 @@
 //! Rates as text: `40/10s` allows 40 events in 10 seconds, `off` does not limit.
 
-use std::{fmt, num::NonZeroU32, time::Duration};
+use std::time::Duration;
 
 use super::duration;
-
-/// At most `count` events in every `window`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// How many events.
-    pub count: NonZeroU32,
-    /// In what time: one second to one hour.
-    pub window: Duration,
-}
+use crate::rate::Rate;
 
 /// The text is not a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a rate is a number from 1 on and a duration of 1s to 1h, such as \"40/10s\", or \"off\"")]
 pub struct InvalidRate;
 
-impl Rate {
-    /// Reads a rate; `None` is the text `off`.
-    ///
-    /// # Errors
-    /// [`InvalidRate`] when the text has another form, the count is 0 or above 2^32-1, or the window lies outside
-    /// one second to one hour.
-    pub fn parse(text: &str) -> Result<Option<Self>, InvalidRate> {
-        if text == "off" {
-            return Ok(None);
-        }
-        let (count, window) = text.split_once('/').ok_or(InvalidRate)?;
-        if !count.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(InvalidRate);
-        }
-        let count = count.parse().map_err(|_| InvalidRate)?;
-        let window = duration::parse(window).map_err(|_| InvalidRate)?;
-        if !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&window) {
-            return Err(InvalidRate);
-        }
-        Ok(Some(Self { count, window }))
+/// Reads a rate; `None` is the text `off`.
+///
+/// # Errors
+/// [`InvalidRate`] when the text has another form, the count is 0 or above 2^32-1, or the period lies outside one second to
+/// one hour.
+pub fn parse(text: &str) -> Result<Option<Rate>, InvalidRate> {
+    if text == "off" {
+        return Ok(None);
     }
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.count, duration::format(self.window))
+    let (count, period) = text.split_once('/').ok_or(InvalidRate)?;
+    if !count.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(InvalidRate);
     }
+    let count = count.parse().map_err(|_| InvalidRate)?;
+    let period = duration::parse(period).map_err(|_| InvalidRate)?;
+    if !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&period) {
+        return Err(InvalidRate);
+    }
+    Ok(Some(Rate { count, period }))
 }
 
 #[cfg(test)]
@@ -52,11 +36,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_a_count_and_a_window() {
-        let rate = Rate::parse("40/10s").unwrap().unwrap();
-        assert_eq!((rate.count.get(), rate.window), (40, Duration::from_secs(10)));
-        assert_eq!(rate.to_string(), "40/10s");
-        assert_eq!(Rate::parse("off"), Ok(None));
+    fn reads_a_count_and_a_period() {
+        let rate = parse("40/10s").unwrap().unwrap();
+        assert_eq!((rate.count.get(), rate.period), (40, Duration::from_secs(10)));
+        assert_eq!(parse("off"), Ok(None));
     }
 
     #[test]
@@ -75,7 +58,7 @@ mod tests {
             "Off",
             "4294967296/1s",
         ] {
-            assert_eq!(Rate::parse(text), Err(InvalidRate), "{text:?}");
+            assert_eq!(parse(text), Err(InvalidRate), "{text:?}");
         }
     }
 }

@@ -86,7 +86,7 @@ const fn setting(key: &'static str, kind: Kind, default: Option<&'static str>, d
 }
 
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [Setting; 45] = [
+pub static SETTINGS: [Setting; 48] = [
     Setting {
         original_environment: Some("ISSUER_URL"),
         ..setting(
@@ -327,6 +327,24 @@ pub static SETTINGS: [Setting; 45] = [
         Kind::Rate,
         Some("40/10s"),
         "failed client authentications per client and source address, or off",
+    ),
+    setting(
+        "limits.client_rate",
+        Kind::Rate,
+        Some("off"),
+        "requests per client, counted once it is authenticated, or off",
+    ),
+    setting(
+        "limits.source_rate",
+        Kind::Rate,
+        Some("off"),
+        "requests per source address (IPv6: per /64), trusted proxies and health excepted, or off",
+    ),
+    setting(
+        "limits.queue_wait",
+        Kind::Duration,
+        Some("100ms"),
+        "how long a request may wait for its turn to be signed or served, 1ms to 10s; beyond that it is refused",
     ),
 ];
 

@@ -1,6 +1,6 @@
 //! What the connection and the telemetry layer contribute to a call.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
@@ -30,7 +30,7 @@ impl Call {
         let (metadata, extensions, message) = request.into_parts();
         let peer = extensions.get::<Peer>();
         let sender = Sender {
-            source: peer.map_or(IpAddr::from([0, 0, 0, 0]), Peer::source),
+            source: Peer::source_of(peer),
             certificate: peer.and_then(|peer| peer.certificates.clone()),
             dpop_proofs: values(&metadata, "dpop"),
             http_method: "POST",

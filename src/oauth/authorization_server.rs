@@ -6,7 +6,8 @@ use super::{
     Issuer,
     access_token::AccessToken,
     client::{
-        AuthenticatedClient, Client, ClientAuthentication, ClientDirectory, TokenEndpointAuthMethod,
+        AuthenticatedClient, Client, ClientAuthentication, ClientDirectory, ClientId,
+        TokenEndpointAuthMethod,
         authenticate::{self, Authenticator},
         keys::KeySource,
         mtls::CertificateTrust,
@@ -23,13 +24,15 @@ use super::{
     replay::ReplayGuard,
     revocations::Revocations,
     sender::Sender,
+    signing::SigningPool,
     store::RevocationStore,
-    throttle::{FailureThrottle, Rate},
+    throttle::FailureThrottle,
 };
 use crate::{
     clock::{Clock, Timestamp},
     jose::{SigningAlgorithm, jwk::PublishedJwkSet, verification_key::InvalidKey},
     random::Random,
+    rate::{Rate, RateLimiter},
 };
 
 /// When a caller should come back to a replica that has lost touch with its store.
@@ -46,6 +49,8 @@ pub struct Policy {
     pub max_revocation_age: Duration,
     /// How many authentication failures are too many; `None` does not limit them.
     pub failed_auth_rate: Option<Rate>,
+    /// How many requests of one client are too many; `None` does not limit them.
+    pub client_rate: Option<Rate>,
     /// Whether clients may register themselves (RFC 7591).
     pub registration: bool,
     /// The methods of client authentication that can succeed, as the metadata lists them.
@@ -86,6 +91,8 @@ pub struct Dependencies {
     pub trust: Arc<CertificateTrust>,
     /// Verifies the tokens of others; without it nobody else is trusted.
     pub federation: Option<Arc<Federation>>,
+    /// Signs what takes long.
+    pub signing_pool: Arc<SigningPool>,
 }
 
 /// The service that every transport calls.
@@ -95,6 +102,7 @@ pub struct AuthorizationServer {
     pub(super) random: Arc<dyn Random>,
     pub(super) clients: Arc<ClientDirectory>,
     pub(super) authenticator: Authenticator,
+    client_limiter: Option<RateLimiter<ClientId>>,
     pub(super) keys: Arc<Keys>,
     pub(super) revocations: Arc<Revocations>,
     pub(super) revocation_store: Option<Arc<dyn RevocationStore>>,
@@ -103,6 +111,7 @@ pub struct AuthorizationServer {
     /// The grants that can be had.
     pub(super) grants: Vec<GrantType>,
     pub(super) freshness: Arc<Freshness>,
+    pub(super) signing_pool: Arc<SigningPool>,
     metadata: Metadata,
 }
 
@@ -126,6 +135,7 @@ impl AuthorizationServer {
             published_keys,
             trust,
             federation,
+            signing_pool,
         } = dependencies;
         let mut grants = vec![GrantType::ClientCredentials];
         if federation.as_ref().is_some_and(|federation| federation.trusts_issuers()) {
@@ -148,6 +158,7 @@ impl AuthorizationServer {
             grants,
             authenticator,
             dpop: Dpop::new(&policy.dpop),
+            client_limiter: policy.client_rate.map(RateLimiter::new),
             policy,
             clock,
             random,
@@ -157,6 +168,7 @@ impl AuthorizationServer {
             revocation_store,
             replays,
             freshness,
+            signing_pool,
         })
     }
 
@@ -180,14 +192,21 @@ impl AuthorizationServer {
         self.keys.is_configured(alg) || self.keys.current().signing_key(alg).is_some()
     }
 
-    /// Verifies the claim of a sender to be a client.
+    /// Verifies the claim of a sender to be a client. Only a request of the client itself counts against its rate, so that
+    /// nobody can use up what is not theirs (V-26).
     pub(super) async fn authenticate(
         &self,
         claim: &ClientAuthentication,
         sender: &Sender,
         now: Timestamp,
     ) -> Result<AuthenticatedClient, Error> {
-        self.authenticator.authenticate(claim, sender, now).await
+        let client = self.authenticator.authenticate(claim, sender, now).await?;
+        if let Some(limiter) = &self.client_limiter {
+            limiter
+                .charge(&client.client_id, now)
+                .map_err(|retry_after| Error::RateLimited { retry_after })?;
+        }
+        Ok(client)
     }
 
     /// Verifies an access token as far as it says itself whether it is acceptable.

@@ -38,7 +38,7 @@ pub enum Error {
     },
     /// The access token lacks the scope that is named (RFC 6750 §3.1).
     InsufficientScope(&'static str),
-    /// Too many failed attempts; the caller may try again later (RFC 6585 §4).
+    /// Too many requests, failed attempts, or signatures that wait; the caller may try again later (RFC 6585 §4).
     RateLimited {
         /// When to try again.
         retry_after: Duration,
@@ -186,7 +186,7 @@ impl Error {
             }
             Self::UseDpopNonce { .. } => "the DPoP proof needs the nonce of this response",
             Self::InsufficientScope(_) => "the access token lacks a scope that this operation needs",
-            Self::RateLimited { .. } => "too many failed attempts; try again later",
+            Self::RateLimited { .. } => "too many requests or failed attempts; try again later",
             Self::Busy { .. } => "the server is busy; try again later",
             Self::TemporarilyUnavailable { .. } => "the server cannot reach its store; try again later",
             Self::ServerError(_) => "the server could not complete the request",

@@ -153,7 +153,7 @@ impl AuthorizationServer {
         question: &Question,
     ) -> Result<Answered<String>, Error> {
         let Answered { client_id, answer } = self.introspect(inquirer, question).await?;
-        let answer = self.sign_introspection(&answer, &client_id, self.clock.now())?;
+        let answer = self.sign_introspection(&answer, &client_id, self.clock.now()).await?;
         Ok(Answered { client_id, answer })
     }
 

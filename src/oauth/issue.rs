@@ -83,7 +83,8 @@ impl AuthorizationServer {
     ///
     /// # Errors
     /// Those of client authentication, then [`Error::InvalidGrant`], [`Error::UnsupportedGrantType`], [`Error::UnauthorizedClient`],
-    /// [`Error::InvalidScope`], [`Error::InvalidTarget`], [`Error::InvalidRequest`].
+    /// [`Error::InvalidScope`], [`Error::InvalidTarget`], [`Error::InvalidRequest`]; [`Error::Busy`] and [`Error::RateLimited`] when
+    /// more is to be signed than can be.
     pub async fn issue(&self, request: TokenRequest) -> Result<TokenResponse, Error> {
         let grant_type =
             request.grant_type.as_deref().ok_or_else(|| Error::invalid_request("grant_type is missing"))?;
@@ -120,7 +121,7 @@ impl AuthorizationServer {
             token_id: Some(&token_id),
             confirmation: confirmation.as_ref(),
         };
-        let access_token = self.sign(alg, &claims)?;
+        let access_token = self.sign(alg, &claims).await?;
 
         // 6. Answer (RFC 6749 §5.1).
         Ok(TokenResponse {
@@ -195,13 +196,12 @@ impl AuthorizationServer {
         Ok(grant)
     }
 
-    fn sign(&self, alg: SigningAlgorithm, claims: &AccessTokenClaims<'_>) -> Result<String, Error> {
-        let keys = self.keys.current();
-        let key = keys
-            .signing_key(alg)
-            .ok_or_else(|| Error::ServerError(format!("there is no signing key for {alg}")))?;
+    async fn sign(&self, alg: SigningAlgorithm, claims: &AccessTokenClaims<'_>) -> Result<String, Error> {
+        let key = self.keys.current().signing_key(alg).cloned();
+        let key = key.ok_or_else(|| Error::ServerError(format!("there is no signing key for {alg}")))?;
         let payload = serde_json::to_vec(claims).map_err(|error| Error::ServerError(error.to_string()))?;
-        let token = key.sign_access_token(&payload).map_err(|error| Error::ServerError(error.to_string()))?;
+        let client_id = &claims.client.client_id;
+        let token = self.sign_in_turn(key, client_id, move |key| key.sign_access_token(&payload)).await?;
         // A token this server would not read back could be neither introspected nor revoked.
         if token.len() > jws::MAX_LENGTH {
             return Err(Error::invalid_request(

@@ -2,6 +2,7 @@
 //!
 //! - [`authorization_server`]: the service and its policy
 //! - [`issue`], [`introspect`], [`revoke`], [`userinfo`], [`metadata`]: one operation each
+//! - [`signing`]: who signs what takes long, and when
 //! - [`signed_introspection`]: an answer of [`introspect`] as a JWT
 //! - [`explain`]: what [`issue`] would decide
 //! - [`bearer`]: an access token as the right to call this server
@@ -45,6 +46,7 @@ pub mod revoke;
 pub mod scope;
 pub mod sender;
 pub mod signed_introspection;
+pub mod signing;
 pub mod smart_configuration;
 pub mod smart_scope;
 pub mod store;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    jose::{KeyRing, SigningAlgorithm},
+    jose::{KeyRing, SigningAlgorithm, SigningKey},
 };
 
 /// The `typ` of such a JWT, which no token and no assertion has (RFC 9701 §5, §8.1).
@@ -39,16 +39,19 @@ impl AuthorizationServer {
     /// Signs an answer for the client that asked.
     ///
     /// # Errors
-    /// [`Error::ServerError`] when there is no key, or it does not sign.
-    pub(super) fn sign_introspection(
+    /// [`Error::ServerError`] when there is no key, or it does not sign; [`Error::Busy`] and [`Error::RateLimited`] when more is to
+    /// be signed than can be.
+    pub(super) async fn sign_introspection(
         &self,
         answer: &Introspection,
         audience: &ClientId,
         now: Timestamp,
     ) -> Result<String, Error> {
         let broken = |cause: String| Error::ServerError(cause);
-        let keys = self.keys.current();
-        let key = algorithm(self.policy.signing_alg, &keys).and_then(|alg| keys.signing_key(alg));
+        let key = {
+            let keys = self.keys.current();
+            algorithm(self.policy.signing_alg, &keys).and_then(|alg| keys.signing_key(alg).cloned())
+        };
         let key = key.ok_or_else(|| broken("there is no key with a public half".to_owned()))?;
         let token_introspection: Box<RawValue> =
             serde_json::from_slice(&answer.to_json()).map_err(|error| broken(error.to_string()))?;
@@ -61,7 +64,7 @@ impl AuthorizationServer {
         let claims = serde_json::to_vec(&claims).map_err(|error| broken(error.to_string()))?;
         let header =
             [("typ", TYPE), ("kid", key.kid())].map(|(name, text)| (name.to_owned(), Value::from(text)));
-        let signed = key.private_key().sign(Map::from_iter(header), &claims);
-        signed.map_err(|error| broken(error.to_string()))
+        let sign = move |key: &SigningKey| key.private_key().sign(Map::from_iter(header), &claims);
+        self.sign_in_turn(key, audience, sign).await
     }
 }

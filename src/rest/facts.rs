@@ -37,7 +37,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Facts {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let peer = parts.extensions.get::<Peer>();
-        let source = peer.map_or(IpAddr::from([0, 0, 0, 0]), Peer::source);
+        let source = Peer::source_of(peer);
         let certificate = peer.and_then(|peer| peer.certificates.clone());
         let http_method = match parts.method {
             Method::POST => "POST",

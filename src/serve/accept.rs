@@ -13,6 +13,7 @@ use super::{
     connection::Connections,
     edge::Edge,
     limits::Limits,
+    overload::Overload,
     places::{Place, Places},
     proxy::Proxies,
     router::Routes,
@@ -36,18 +37,25 @@ pub struct Listener {
     socket: TcpListener,
     tls: Option<Tls>,
     proxies: Option<Proxies>,
+    overload: Option<Arc<Overload>>,
 }
 
 impl Listener {
     /// Nothing but TLS: whoever speaks anything else is hung up on, without a redirect (CHK-29).
     pub fn tls(socket: TcpListener, tls: Tls) -> Self {
-        Self { socket, tls: Some(tls), proxies: None }
+        Self { socket, tls: Some(tls), proxies: None, overload: None }
     }
 
     /// The same, with these proxies in front of it.
     #[must_use]
     pub fn behind(self, proxies: Proxies) -> Self {
         Self { proxies: Some(proxies), ..self }
+    }
+
+    /// The same, where not everybody gets in while there is too much to do.
+    #[must_use]
+    pub fn guarded(self, overload: Arc<Overload>) -> Self {
+        Self { overload: Some(overload), ..self }
     }
 
     /// Its address, with the port that the system chose for port 0.
@@ -62,7 +70,7 @@ impl Listener {
 /// A listener without TLS.
 impl From<TcpListener> for Listener {
     fn from(socket: TcpListener) -> Self {
-        Self { socket, tls: None, proxies: None }
+        Self { socket, tls: None, proxies: None, overload: None }
     }
 }
 
@@ -75,11 +83,11 @@ pub async fn serve(
     telemetry: Telemetry,
     shutdown: Shutdown,
 ) -> usize {
-    let Listener { socket: listener, tls, proxies } = listener.into();
+    let Listener { socket: listener, tls, proxies, overload } = listener.into();
     let drain = limits.drain;
     let metrics = telemetry.metrics().clone();
     let places = Arc::new(Places::new(&limits));
-    let edge = Edge::new(routes, telemetry, limits.request, proxies.clone());
+    let edge = Edge::new(routes, telemetry, limits.request, proxies.clone(), overload);
     let handshakes = tls.map(|tls| Arc::new(Handshakes::new(tls, &limits, metrics.clone())));
     let mut open = Open {
         handshakes,

@@ -1,5 +1,5 @@
-//! What happens to every request, in this order: its peer is noted (or whom a proxy speaks for), it is observed, it gets a deadline, and a panic
-//! of its handler stays its own.
+//! What happens to every request, in this order: it gets in or not, its peer is noted (or whom a proxy speaks for), it is
+//! observed, it gets a deadline, and a panic of its handler stays its own.
 
 use std::{
     convert::Infallible,
@@ -13,13 +13,16 @@ use std::{
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http_body::Body as _;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::{
     activity::{Activity, TrackedBody},
+    overload::Overload,
     proxy::Proxies,
-    refusal::{FRAMED_TWICE, Form, HANDLER_PANICKED, NO_HOST, REQUEST_TIMED_OUT},
+    refusal::{FRAMED_TWICE, Form, HANDLER_PANICKED, NO_HOST, REQUEST_TIMED_OUT, Refusal},
     router::Routes,
 };
 use crate::{
@@ -27,12 +30,19 @@ use crate::{
     telemetry::{RequestRecord, Telemetry},
 };
 
+/// The most bytes of a body that are read to be thrown away.
+const THROWN_AWAY: u64 = 64 * 1024;
+
+/// How long they may take.
+const AT_ONCE: Duration = Duration::from_millis(5);
+
 /// The way to the routes, shared by all connections of a listener.
 pub(super) struct Edge {
     routes: Routes,
     telemetry: Telemetry,
     request: Duration,
     proxies: Option<Proxies>,
+    overload: Option<Arc<Overload>>,
 }
 
 impl Edge {
@@ -42,8 +52,9 @@ impl Edge {
         telemetry: Telemetry,
         request: Duration,
         proxies: Option<Proxies>,
+        overload: Option<Arc<Overload>>,
     ) -> Self {
-        Self { routes, telemetry, request, proxies }
+        Self { routes, telemetry, request, proxies, overload }
     }
 
     /// The peer of a request that came over this connection.
@@ -118,6 +129,13 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
         let has_length = self.activity.has_length();
         let in_flight = self.activity.begin();
         let edge = Arc::clone(&self.edge);
+        if let Some(refusal) =
+            edge.overload.as_ref().and_then(|guard| guard.admit(&self.peer, &request).err())
+        {
+            return Box::pin(async move {
+                Ok(turn_away(request, refusal).await.map(|body| TrackedBody::new(body, in_flight)))
+            });
+        }
         let mut request = request.map(Body::new);
         let peer = edge.peer_of(&self.peer, &request);
         request.extensions_mut().insert(peer);
@@ -126,6 +144,36 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
             Ok(response.map(|body| TrackedBody::new(body, in_flight)))
         })
     }
+}
+
+/// Answers a request that does not get in. It is counted and not logged: what there is too much of must cost little. What
+/// the caller has already sent is read and thrown away, so that it need not connect again.
+async fn turn_away(request: Request<Incoming>, refusal: Refusal) -> Response<Body> {
+    let (form, is_http1) = (Form::of(request.headers()), request.version() <= Version::HTTP_11);
+    // Reading the body would ask for it.
+    let is_waiting = request.headers().contains_key(header::EXPECT);
+    let is_read = !is_waiting && is_read_at_once(request.into_body()).await;
+    let mut response = refusal.answer(form);
+    if is_http1 && !is_read {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Whether a short body was there to its end, or nearly.
+async fn is_read_at_once(mut body: Incoming) -> bool {
+    if body.size_hint().upper().is_none_or(|length| length > THROWN_AWAY) {
+        return false;
+    }
+    let read = async {
+        while let Some(frame) = body.frame().await {
+            if frame.is_err() {
+                return false;
+            }
+        }
+        true
+    };
+    timeout(AT_ONCE, read).await.unwrap_or(false)
 }
 
 struct Panicked;

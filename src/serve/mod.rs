@@ -13,6 +13,7 @@
 //! - `socket`, `activity`: what a connection is doing right now, for deadlines that hyper does not have
 //! - `length_field`: what hyper hides of a request that is framed twice
 //! - `edge`: what happens to every request: peer, telemetry, deadline, panic isolation
+//! - [`overload`]: who gets in when more comes than can be served
 //! - [`mod@router`]: REST or gRPC by content type, and the answer when neither knows the path
 //! - `refusal`: the answers given here, in the form the caller understands
 //!
@@ -26,6 +27,7 @@ mod connection;
 mod edge;
 mod length_field;
 pub mod limits;
+pub mod overload;
 mod places;
 pub mod proxy;
 mod refusal;

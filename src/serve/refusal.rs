@@ -1,7 +1,7 @@
 //! Answers given before any handler is reached, in the form the caller understands: JSON with the members of
 //! RFC 6749 §5.2, or a gRPC status without a body (gRPC over HTTP/2, Trailers-Only).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -47,82 +47,109 @@ impl Form {
 pub(super) struct Refusal {
     status: StatusCode,
     code: Code,
-    /// The `error` member; no OAuth registry entry but for `server_error`, as no OAuth endpoint was reached.
+    /// The `error` member; no OAuth registry entry but for `server_error` and `temporarily_unavailable`, as no OAuth endpoint was
+    /// reached.
     pub(super) error: &'static str,
     description: &'static str,
+    /// When to come back, if that makes sense.
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    const fn new(status: StatusCode, code: Code, error: &'static str, description: &'static str) -> Self {
+        Self { status, code, error, description, retry_after: None }
+    }
+
+    /// The same, for who should come back after a while.
+    pub(super) const fn after(self, retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..self }
+    }
 }
 
 /// No route has this path.
-pub(super) const NOT_FOUND: Refusal = Refusal {
-    status: StatusCode::NOT_FOUND,
-    code: Code::Unimplemented,
-    error: "not_found",
-    description: "nothing is served at this path",
-};
+pub(super) const NOT_FOUND: Refusal =
+    Refusal::new(StatusCode::NOT_FOUND, Code::Unimplemented, "not_found", "nothing is served at this path");
 
 /// A gRPC route was called by other means.
-pub(super) const NOT_GRPC: Refusal = Refusal {
-    status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-    code: Code::Unimplemented,
-    error: "unsupported_media_type",
-    description: "this path serves gRPC: application/grpc or application/grpc-web",
-};
+pub(super) const NOT_GRPC: Refusal = Refusal::new(
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    Code::Unimplemented,
+    "unsupported_media_type",
+    "this path serves gRPC: application/grpc or application/grpc-web",
+);
 
 /// A REST route was called with a gRPC message (V-63).
-pub(super) const NOT_REST: Refusal = Refusal {
-    status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-    code: Code::Unimplemented,
-    error: "unsupported_media_type",
-    description: "this path serves REST, not gRPC",
-};
+pub(super) const NOT_REST: Refusal = Refusal::new(
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    Code::Unimplemented,
+    "unsupported_media_type",
+    "this path serves REST, not gRPC",
+);
 
 /// gRPC needs HTTP/2.
-pub(super) const GRPC_OVER_HTTP1: Refusal = Refusal {
-    status: StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-    code: Code::Internal,
-    error: "http_version_not_supported",
-    description: "gRPC needs HTTP/2; gRPC-Web and REST are served over HTTP/1.1",
-};
+pub(super) const GRPC_OVER_HTTP1: Refusal = Refusal::new(
+    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+    Code::Internal,
+    "http_version_not_supported",
+    "gRPC needs HTTP/2; gRPC-Web and REST are served over HTTP/1.1",
+);
 
 /// gRPC has one method.
-pub(super) const GRPC_NOT_POST: Refusal = Refusal {
-    status: StatusCode::METHOD_NOT_ALLOWED,
-    code: Code::Internal,
-    error: "method_not_allowed",
-    description: "a gRPC call is a POST",
-};
+pub(super) const GRPC_NOT_POST: Refusal = Refusal::new(
+    StatusCode::METHOD_NOT_ALLOWED,
+    Code::Internal,
+    "method_not_allowed",
+    "a gRPC call is a POST",
+);
 
 /// Not exactly one Host (RFC 9112 §3.2).
-pub(super) const NO_HOST: Refusal = Refusal {
-    status: StatusCode::BAD_REQUEST,
-    code: Code::Internal,
-    error: "invalid_request",
-    description: "an HTTP/1.1 request has exactly one Host header",
-};
+pub(super) const NO_HOST: Refusal = Refusal::new(
+    StatusCode::BAD_REQUEST,
+    Code::Internal,
+    "invalid_request",
+    "an HTTP/1.1 request has exactly one Host header",
+);
 
 /// Both ways to tell a body's end (RFC 9112 §6.1).
-pub(super) const FRAMED_TWICE: Refusal = Refusal {
-    status: StatusCode::BAD_REQUEST,
-    code: Code::Internal,
-    error: "invalid_request",
-    description: "a request has a Content-Length or a Transfer-Encoding, never both",
-};
+pub(super) const FRAMED_TWICE: Refusal = Refusal::new(
+    StatusCode::BAD_REQUEST,
+    Code::Internal,
+    "invalid_request",
+    "a request has a Content-Length or a Transfer-Encoding, never both",
+);
 
 /// The answer was not ready in time, be it for a slow body or a slow store.
-pub(super) const REQUEST_TIMED_OUT: Refusal = Refusal {
-    status: StatusCode::REQUEST_TIMEOUT,
-    code: Code::DeadlineExceeded,
-    error: "request_timeout",
-    description: "the request was not complete or not answered in time",
-};
+pub(super) const REQUEST_TIMED_OUT: Refusal = Refusal::new(
+    StatusCode::REQUEST_TIMEOUT,
+    Code::DeadlineExceeded,
+    "request_timeout",
+    "the request was not complete or not answered in time",
+);
 
 /// A defect of ours.
-pub(super) const HANDLER_PANICKED: Refusal = Refusal {
-    status: StatusCode::INTERNAL_SERVER_ERROR,
-    code: Code::Internal,
-    error: "server_error",
-    description: "the server failed to answer this request",
-};
+pub(super) const HANDLER_PANICKED: Refusal = Refusal::new(
+    StatusCode::INTERNAL_SERVER_ERROR,
+    Code::Internal,
+    "server_error",
+    "the server failed to answer this request",
+);
+
+/// More is to be done than can be. Nothing of the request was read.
+pub(super) const OVERLOADED: Refusal = Refusal::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    Code::ResourceExhausted,
+    "temporarily_unavailable",
+    "the server is busy; try again later",
+)
+.after(Duration::from_secs(1));
+
+/// Too much came from one address. Nothing of the request was read.
+pub(super) const TOO_MANY_REQUESTS: Refusal = Refusal::new(
+    StatusCode::TOO_MANY_REQUESTS,
+    Code::ResourceExhausted,
+    "temporarily_unavailable",
+    "too many requests from this address; try again later",
+);
 
 impl Refusal {
     /// The refusal in the caller's form.
@@ -140,7 +167,7 @@ impl Refusal {
 
     /// The refusal as JSON, whatever the caller speaks: it spoke wrongly.
     pub(super) fn json(self) -> Response<Body> {
-        let Self { status, error, description, .. } = self;
+        let Self { status, error, description, retry_after, .. } = self;
         // Both texts are ours and need no escaping.
         let body = format!(r#"{{"error":"{error}","error_description":"{description}"}}"#);
         let mut response = Response::new(Body::from(body));
@@ -148,6 +175,11 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(retry_after) = retry_after {
+            // Whole seconds, rounded up (RFC 9110 §10.2.3).
+            let seconds = u64::try_from(retry_after.as_millis().div_ceil(1000).max(1)).unwrap_or(u64::MAX);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
@@ -157,11 +189,17 @@ impl Refusal {
     fn grpc(self) -> Response<Body> {
         let mut metadata = MetadataMap::new();
         let mut info = HashMap::new();
-        if self.error == "server_error" {
-            metadata.insert("oauth-error", tonic::metadata::MetadataValue::from_static("server_error"));
+        if ["server_error", "temporarily_unavailable"].contains(&self.error) {
+            metadata.insert("oauth-error", tonic::metadata::MetadataValue::from_static(self.error));
             info.insert("oauth_error".to_owned(), self.error.to_owned());
         }
-        let details = ErrorDetails::with_error_info(self.error.to_ascii_uppercase(), "mintage", info);
+        let mut details = ErrorDetails::with_error_info(self.error.to_ascii_uppercase(), "mintage", info);
+        if let Some(retry_after) = self.retry_after {
+            details.set_retry_info(Some(retry_after));
+            // What gRPC clients with a retry policy obey (gRPC A6, pushback).
+            let milliseconds = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
+            metadata.insert("grpc-retry-pushback-ms", milliseconds.into());
+        }
         Status::with_error_details_and_metadata(self.code, self.description, details, metadata).into_http()
     }
 }

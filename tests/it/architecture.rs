@@ -9,27 +9,29 @@ use std::{
 const LAYER_0: [&str; 6] = ["clock", "form_encoding", "peer", "random", "readiness", "secret"];
 
 /// What each module may name beside itself and layer 0. A new module gets a line here.
-const MAY_NAME: [(&str, &[&str]); 23] = [
+const MAY_NAME: [(&str, &[&str]); 25] = [
     ("clock", &[]),
     ("form_encoding", &[]),
     ("peer", &[]),
     ("random", &[]),
     ("readiness", &[]),
+    ("pool", &[]),
     ("private_file", &[]),
+    ("rate", &[]),
     ("sealing", &[]),
     ("secret", &[]),
     ("certificates", &[]),
     ("jose", &[]),
-    ("oauth", &["certificates", "jose", "sealing"]),
+    ("oauth", &["certificates", "jose", "pool", "rate", "sealing"]),
     ("admin", &["jose", "oauth", "sealing"]),
     ("store", &["jose", "oauth"]),
     ("fetch", &["jose", "oauth"]),
     ("telemetry", &[]),
     ("rest", &["admin", "jose", "oauth", "telemetry"]),
     ("grpc", &["admin", "jose", "oauth", "telemetry"]),
-    ("serve", &["grpc", "rest", "telemetry"]),
+    ("serve", &["grpc", "rate", "rest", "telemetry"]),
     ("key_file", &["jose", "private_file"]),
-    ("config", &["jose", "key_file", "oauth", "sealing", "store"]),
+    ("config", &["jose", "key_file", "oauth", "rate", "sealing", "store"]),
     (
         "app",
         &[
@@ -41,7 +43,9 @@ const MAY_NAME: [(&str, &[&str]); 23] = [
             "jose",
             "key_file",
             "oauth",
+            "pool",
             "private_file",
+            "rate",
             "rest",
             "sealing",
             "serve",

@@ -11,6 +11,7 @@ use mintage::{
     jose::SigningAlgorithm,
     key_file::KeyFiles,
     oauth::client::{Client, SecretHash},
+    rate::Rate,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -85,7 +86,10 @@ fn the_issuer_is_enough() {
     assert_eq!(config.tokens.max_lifetime, Duration::from_secs(86_400));
     assert_eq!(config.tokens.signing_alg, SigningAlgorithm::RS256);
     assert_eq!(config.jwks_max_age, Duration::from_secs(300));
-    assert_eq!(config.limits.failed_auth_rate.map(|rate| rate.to_string()).as_deref(), Some("40/10s"));
+    let rate = Rate { count: 40.try_into().unwrap(), period: Duration::from_secs(10) };
+    assert_eq!(config.limits.failed_auth_rate, Some(rate));
+    assert_eq!((config.limits.client_rate, config.limits.source_rate), (None, None));
+    assert_eq!(config.limits.queue_wait, Duration::from_millis(100));
     assert_eq!(
         (config.limits.max_connections, config.limits.max_body_bytes, config.limits.max_header_bytes),
         (10_000, 65_536, 16_384)
@@ -201,16 +205,18 @@ fn auto_gen_in_either_variable_decides() {
 }
 
 #[test]
-fn unknown_and_absent_variables_are_refused() {
+fn unknown_variables_and_wrong_limits_are_refused() {
     let refused = refusals(&[
         ("MINTAGE_LISTN", "x"),
         ("MINTAGE_LIMITS_CLIENT_RATE", "1/s"),
+        ("MINTAGE_LIMITS_QUEUE_WAIT", "11s"),
         ("MINTAGE_TRUSTED_ISSUERS", "x"),
     ]);
     assert_eq!(
         refused,
         [
-            "MINTAGE_LIMITS_CLIENT_RATE: needs request rates, which this version does not have; remove it, because it is not ignored",
+            "MINTAGE_LIMITS_CLIENT_RATE: limits.client_rate: a rate is a number from 1 on and a duration of 1s to 1h, such as \"40/10s\", or \"off\"",
+            "MINTAGE_LIMITS_QUEUE_WAIT: limits.queue_wait: must be a duration of 1ms to 10s",
             "MINTAGE_LISTN: is not known; did you mean MINTAGE_LISTEN?",
             "MINTAGE_TRUSTED_ISSUERS: is a table of the TOML file and has no variable; write [[trusted_issuers]] there",
         ]

@@ -32,6 +32,7 @@ mod keys;
 mod lifetime;
 mod logs;
 mod mtls;
+mod overload;
 mod parity;
 mod process;
 mod reload;

@@ -34,7 +34,7 @@ use crate::{
     secret::Secret,
 };
 
-/// When a caller who found every turn at Argon2id taken should come back.
+/// When a caller should come back whose assertion is valid for longer than this replica may remember.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 /// A client that has proved who it is. Only [`Authenticator::authenticate`] makes one, so code that asks for it cannot
@@ -394,7 +394,7 @@ impl Authenticator {
             charged.store(true, Ordering::Relaxed);
             throttle.map_or(Ok(()), |throttle| throttle.charge(source, client_id, now))
         };
-        let verdict = self.verifier.verify(&hashes, secret, toll).await;
+        let verdict = self.verifier.verify(&hashes, secret, source, toll).await;
 
         match (verdict, &client) {
             (Verdict::Right(place), Some(client)) => {
@@ -408,9 +408,9 @@ impl Authenticator {
                 Ok(AuthenticatedClient { client: Arc::clone(client), secret: None, by_grant: false })
             }
             (Verdict::NoToll(retry_after), _) => Err(Error::RateLimited { retry_after }),
-            (Verdict::NoTurn, _) => {
+            (Verdict::NoTurn(refused), _) => {
                 attempt.forgive();
-                Err(Error::Busy { retry_after: BUSY_RETRY })
+                Err(refused.into())
             }
             // Where the store is not read any more, a known client must not tell itself apart (V-22).
             (Verdict::Wrong | Verdict::Right(_), _) => {

@@ -7,19 +7,19 @@
 //! Which of the two happens depends on the form of what was *presented*, never on the client it was presented for: an
 //! unknown client, a disabled one and a wrong secret cost the same work, and a stranger learns nothing from a clock.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use argon2::{Algorithm, Argon2, Params, Version, password_hash::phc::PasswordHash};
 use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
 use base64::engine::{Engine, general_purpose::STANDARD_NO_PAD};
 use quick_cache::sync::Cache;
-use tokio::sync::Semaphore;
 
 use self::sealed::Sealer;
 use super::TokenEndpointAuthMethod;
 use crate::{
     clock::Timestamp,
     jose::{base64url, base64url_decode},
+    pool::{Pool, Refused},
     random::{self, Random, RandomError},
     secret::Secret,
 };
@@ -228,8 +228,8 @@ pub struct SecretVerifier {
     remembered: Cache<[u8; 32], ()>,
     /// Seals what must be read again.
     sealer: Sealer,
-    /// Turns at Argon2id.
-    turns: Arc<Semaphore>,
+    /// Computes Argon2id; sources take turns, so that one who guesses waits for itself.
+    argon2: Pool<IpAddr>,
     /// Stands in for the hash of a client that does not exist.
     decoy: Argon2idHash,
 }
@@ -242,7 +242,7 @@ pub enum Verdict {
     /// It is not, or there is none to compare with.
     Wrong,
     /// It could not be checked without Argon2id, for which there was no turn in time.
-    NoTurn,
+    NoTurn(Refused),
     /// It could not be checked without Argon2id, and the toll was refused: come back after this time.
     NoToll(Duration),
 }
@@ -269,7 +269,7 @@ impl SecretVerifier {
             sealer: sealer.map_err(|_| RandomError)?,
             key,
             remembered: Cache::new(REMEMBERED),
-            turns: Arc::new(Semaphore::new((cores / 2).max(1))),
+            argon2: Pool::new("argon2id", cores / 2, LONGEST_WAIT),
             decoy: Argon2idHash {
                 params: Params::DEFAULT,
                 salt: Box::new(random::bytes::<16>(random)?),
@@ -332,19 +332,11 @@ impl SecretVerifier {
         &self,
         hashes: &[&SecretHash],
         presented: &Secret<String>,
+        source: IpAddr,
         toll: impl FnOnce() -> Result<(), Duration>,
     ) -> Verdict {
         if is_generated(presented.expose()) {
-            let keyed = self.keyed(b"generated", &[], presented);
-            let mut verdict = Verdict::Wrong;
-            for (place, hash) in hashes.iter().enumerate() {
-                // All zeros is no output of HMAC anybody could find, so the stand-in matches nothing.
-                let expected = if let SecretHash::Keyed(expected) = hash { expected } else { &[0; 32] };
-                if verify_slices_are_equal(&keyed, expected).is_ok() {
-                    verdict = Verdict::Right(place);
-                }
-            }
-            return verdict;
+            return self.verify_generated(hashes, presented).map_or(Verdict::Wrong, Verdict::Right);
         }
         let chosen = hashes.iter().enumerate().find_map(|(place, hash)| match hash {
             SecretHash::Argon2id(hash) => Some((place, hash)),
@@ -354,9 +346,26 @@ impl SecretVerifier {
         let memory = self.memory(hash, presented);
         let computed = self.remembered.get_or_insert_async(&memory, async {
             toll().map_err(Verdict::NoToll)?;
-            self.compute(hash, presented).await
+            self.compute(hash, presented, source).await
         });
         computed.await.map_or_else(|refused| refused, |()| Verdict::Right(place))
+    }
+
+    /// At which place the hash of a secret of generated form stands; a secret of another form has none.
+    pub fn verify_generated(&self, hashes: &[&SecretHash], presented: &Secret<String>) -> Option<usize> {
+        if !is_generated(presented.expose()) {
+            return None;
+        }
+        let keyed = self.keyed(b"generated", &[], presented);
+        let mut found = None;
+        for (place, hash) in hashes.iter().enumerate() {
+            // All zeros is no output of HMAC anybody could find, so the stand-in matches nothing.
+            let expected = if let SecretHash::Keyed(expected) = hash { expected } else { &[0; 32] };
+            if verify_slices_are_equal(&keyed, expected).is_ok() {
+                found = Some(place);
+            }
+        }
+        found
     }
 
     /// A key for another purpose, which all replicas derive alike.
@@ -365,15 +374,18 @@ impl SecretVerifier {
     }
 
     /// Waits for a turn at Argon2id and takes it.
-    async fn compute(&self, hash: &Argon2idHash, presented: &Secret<String>) -> Result<(), Verdict> {
-        let turn = tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(Verdict::NoTurn) };
+    async fn compute(
+        &self,
+        hash: &Argon2idHash,
+        presented: &Secret<String>,
+        source: IpAddr,
+    ) -> Result<(), Verdict> {
         let (hash, presented) = (hash.clone(), presented.clone());
-        let right = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            hash.verify(&presented)
-        });
-        if right.await.unwrap_or(false) { Ok(()) } else { Err(Verdict::Wrong) }
+        match self.argon2.run(&source, move || hash.verify(&presented)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Verdict::Wrong),
+            Err(refused) => Err(Verdict::NoTurn(refused)),
+        }
     }
 
     /// The key under which a verified secret is remembered.
@@ -419,6 +431,8 @@ mod tests {
 
     const GENERATED: &str = "mint_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     const WAIT: Duration = Duration::from_secs(7);
 
     fn pay() -> Result<(), Duration> {
@@ -441,9 +455,9 @@ mod tests {
         {
             let secret = Secret::from(text);
             let hash = verifier.hash(&secret, &SystemRandom).unwrap();
-            assert_eq!(verifier.verify(&[&hash], &secret, pay).await, Verdict::Right(0));
-            assert_eq!(verifier.verify(&[&hash], &Secret::from(other), pay).await, Verdict::Wrong);
-            assert_eq!(verifier.verify(&[], &secret, pay).await, Verdict::Wrong);
+            assert_eq!(verifier.verify(&[&hash], &secret, HERE, pay).await, Verdict::Right(0));
+            assert_eq!(verifier.verify(&[&hash], &Secret::from(other), HERE, pay).await, Verdict::Wrong);
+            assert_eq!(verifier.verify(&[], &secret, HERE, pay).await, Verdict::Wrong);
         }
     }
 
@@ -460,7 +474,7 @@ mod tests {
             (SECOND, Verdict::Right(2)),
             ("late", Verdict::Wrong),
         ] {
-            assert_eq!(verifier.verify(&hashes, &Secret::from(text), pay).await, verdict, "{text}");
+            assert_eq!(verifier.verify(&hashes, &Secret::from(text), HERE, pay).await, verdict, "{text}");
         }
     }
 
@@ -470,8 +484,8 @@ mod tests {
         let secret = Secret::from(GENERATED);
         let text = with(1).hash(&secret, &SystemRandom).unwrap().to_text();
         let hash = SecretHash::parse(&text).unwrap();
-        assert_eq!(with(1).verify(&[&hash], &secret, pay).await, Verdict::Right(0));
-        assert_eq!(with(2).verify(&[&hash], &secret, pay).await, Verdict::Wrong);
+        assert_eq!(with(1).verify(&[&hash], &secret, HERE, pay).await, Verdict::Right(0));
+        assert_eq!(with(2).verify(&[&hash], &secret, HERE, pay).await, Verdict::Wrong);
     }
 
     #[test]
@@ -507,9 +521,12 @@ mod tests {
         let chosen = verifier.hash(&Secret::from("chosen"), &SystemRandom).unwrap();
         for hash in [&[][..], &[&keyed], &[&chosen], &[&keyed, &keyed, &chosen]] {
             // "No toll" shows that Argon2id would have been spent; "wrong" that it would not.
-            assert_eq!(verifier.verify(hash, &Secret::from("guess"), refuse).await, Verdict::NoToll(WAIT));
+            assert_eq!(
+                verifier.verify(hash, &Secret::from("guess"), HERE, refuse).await,
+                Verdict::NoToll(WAIT)
+            );
             let guess = Secret::from("mint_ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQ");
-            assert_eq!(verifier.verify(hash, &guess, refuse).await, Verdict::Wrong);
+            assert_eq!(verifier.verify(hash, &guess, HERE, refuse).await, Verdict::Wrong);
         }
     }
 
@@ -518,12 +535,12 @@ mod tests {
         let verifier = verifier();
         let secret = Secret::from("chosen");
         let hash = verifier.hash(&secret, &SystemRandom).unwrap();
-        assert_eq!(verifier.verify(&[&hash], &secret, refuse).await, Verdict::NoToll(WAIT));
-        assert_eq!(verifier.verify(&[&hash], &secret, pay).await, Verdict::Right(0));
-        assert_eq!(verifier.verify(&[&hash], &secret, refuse).await, Verdict::Right(0));
+        assert_eq!(verifier.verify(&[&hash], &secret, HERE, refuse).await, Verdict::NoToll(WAIT));
+        assert_eq!(verifier.verify(&[&hash], &secret, HERE, pay).await, Verdict::Right(0));
+        assert_eq!(verifier.verify(&[&hash], &secret, HERE, refuse).await, Verdict::Right(0));
         let changed = verifier.hash(&Secret::from("other"), &SystemRandom).unwrap();
-        assert_eq!(verifier.verify(&[&changed], &secret, pay).await, Verdict::Wrong);
-        assert_eq!(verifier.verify(&[], &secret, pay).await, Verdict::Wrong);
+        assert_eq!(verifier.verify(&[&changed], &secret, HERE, pay).await, Verdict::Wrong);
+        assert_eq!(verifier.verify(&[], &secret, HERE, pay).await, Verdict::Wrong);
     }
 
     #[test]

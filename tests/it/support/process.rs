@@ -53,6 +53,7 @@ impl Process {
             .env("MINTAGE_LISTEN", address.to_string())
             .env("MINTAGE_OPS_LISTEN", ops.to_string())
             .env("MINTAGE_LOG", "info")
+            .env("MINTAGE_LIMITS_QUEUE_WAIT", "10s")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(stream("stdout"))

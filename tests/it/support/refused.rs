@@ -40,6 +40,8 @@ pub fn from_status(status: &Status) -> Refused {
         .get_details_retry_info()
         .map(|info| info.retry_delay.expect("a delay").as_millis().div_ceil(1000).max(1) as u64);
     assert_eq!(retry_after.is_some(), error == "temporarily_unavailable");
+    // CHK-145
+    assert_eq!(status.metadata().contains_key("grpc-retry-pushback-ms"), retry_after.is_some());
     let dpop_nonce = status.metadata().get("dpop-nonce").map(|value| value.to_str().unwrap().to_owned());
     assert_eq!(dpop_nonce.is_some(), error == "use_dpop_nonce");
     Refused { error, description: status.message().to_owned(), retry_after, dpop_nonce }

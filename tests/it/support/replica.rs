@@ -26,6 +26,7 @@ use mintage::{
         freshness::Freshness,
         replay::{Replay, ReplayGuard},
         replica::Replica,
+        signing::SigningPool,
         store::{
             Change, ChangeFeed, Changes, ClientQuery, ClientRecord, ClientStore, KeyRecord, KeyStore,
             KeyWrite, NewRevocation, ReplayKey, ReplayStore, Revocation, RevocationStore, Revoked, SecretUse,
@@ -327,6 +328,7 @@ impl Cluster {
             max_lifetime: Duration::from_secs(86400),
             max_revocation_age: Duration::from_secs(30),
             failed_auth_rate: None,
+            client_rate: None,
             methods: TokenEndpointAuthMethod::ALL[..4].to_vec(),
             certificates: false,
         };
@@ -344,6 +346,7 @@ impl Cluster {
             published_keys: None,
             trust: Arc::default(),
             federation: None,
+            signing_pool: Arc::new(SigningPool::new("signing", 2, PATIENCE)),
         };
         let server = Arc::new(AuthorizationServer::new(policy, dependencies).unwrap());
         let stores = Stores {

@@ -7,7 +7,7 @@ use mintage::{
     clock::TestClock,
     config::{self, Config, ConfigErrors, Environment, Sources},
     readiness::Readiness,
-    serve::{self, Limits, Listener, Shutdown, router::Routes, tls::ClientAuth},
+    serve::{self, Limits, Listener, Shutdown, overload::Overload, router::Routes, tls::ClientAuth},
     telemetry::{Metrics, Telemetry},
 };
 use tempfile::TempDir;
@@ -117,6 +117,8 @@ pub struct TestServer {
     pub core: Arc<Core>,
     pub config: Config,
     pub readiness: Readiness,
+    /// What keeps its public port steady.
+    pub overload: Arc<Overload>,
     metrics: Metrics,
     shutdown: Shutdown,
     tasks: [JoinHandle<usize>; 2],
@@ -190,6 +192,8 @@ impl TestServer {
             ("JWT_SECRET", JWT_SECRET),
             ("MINTAGE_REFLECTION_ENABLED", "true"),
             ("MINTAGE_DATABASE_URL", "sqlite::memory:"),
+            // Where waiting is not the subject, a slow machine may take its time.
+            ("MINTAGE_LIMITS_QUEUE_WAIT", "10s"),
         ]);
         variables.extend(environment.iter().copied());
         let environment: Environment = variables.into_iter().collect();
@@ -214,6 +218,9 @@ impl TestServer {
         watched.extend(files);
         beside.spawn(app::watch::watch(watched, metrics.clone(), Duration::from_millis(10)));
         let public = app::proxy::behind(&config, public);
+        let (public, overload) =
+            app::overload::guard(&config, &(Arc::<TestClock>::clone(&clock) as _), public);
+        beside.spawn(Arc::clone(&overload).watch());
         let (address, public) = listen(public, routes, &telemetry, &shutdown);
         let (ops, admin) = listen(bind().await.into(), ops_routes, &telemetry, &shutdown);
         let tasks = [public, admin];
@@ -225,6 +232,7 @@ impl TestServer {
             config,
             readiness,
             metrics,
+            overload,
             shutdown,
             tasks,
             directory,

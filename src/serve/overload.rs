@@ -1,0 +1,353 @@
+//! Who gets in when more comes than can be served.
+//!
+//! - *Shedding*: a probe measures how late tasks run. While even the least late one of a time is late, work has piled up for good
+//!   rather than for a moment (the criterion of CoDel, RFC 8289 §4.2), and less is let in until it is gone: the others are
+//!   told at once to come back later, before anything of them is read.
+//! - *Rate of a source*: so many requests per time and address.
+//!
+//! Reading documents and asking about health is never refused for being busy: it costs what refusing it costs, and whoever
+//! balances load or verifies tokens must not be blind just then.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Method, Request};
+use ipnet::IpNet;
+use tokio::time::{Instant, sleep_until};
+
+use super::refusal::{OVERLOADED, Refusal, TOO_MANY_REQUESTS};
+use crate::{
+    clock::Clock,
+    grpc::pb::token::key_service_server,
+    peer::Peer,
+    rate::{Rate, RateLimiter},
+};
+
+/// How often lateness is measured.
+const PROBE: Duration = Duration::from_millis(5);
+
+/// Over how long the least lateness is taken, at least.
+const WINDOW: Duration = Duration::from_millis(100);
+
+/// Lateness that is none: timers go off up to a step too late, and the system switches between threads.
+const UNAVOIDABLE: Duration = Duration::from_millis(5);
+
+/// Everybody is let in.
+const ALL: u32 = 256;
+
+/// The least that is let in, of [`ALL`]: without any, nobody would notice that there is room again.
+const LEAST: u32 = 8;
+
+/// The least time between two log lines.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What stands between the connections of a listener and its routes.
+#[derive(Debug)]
+pub struct Overload {
+    /// Above this much lateness there is too much to do.
+    target: Duration,
+    sources: Option<Sources>,
+    /// How much is let in, of [`ALL`].
+    share: AtomicU32,
+    /// Adds up the share of each request; whoever completes an [`ALL`] is let in.
+    sum: AtomicU32,
+    lateness_micros: AtomicU64,
+    shed: AtomicU64,
+    source_limited: AtomicU64,
+}
+
+/// The limit per source address.
+pub struct Sources {
+    limiter: RateLimiter<IpAddr>,
+    /// Networks of proxies, who speak for many.
+    exempt: Vec<IpNet>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Sources {
+    /// This rate per address, without those that are `exempt`.
+    pub fn new(rate: Rate, exempt: Vec<IpNet>, clock: Arc<dyn Clock>) -> Self {
+        Self { limiter: RateLimiter::new(rate), exempt, clock }
+    }
+
+    fn charge(&self, peer: &Peer) -> Result<(), Duration> {
+        let address = peer.address.ip().to_canonical();
+        if self.exempt.iter().any(|network| network.contains(&address)) {
+            return Ok(());
+        }
+        self.limiter.charge(&peer.source(), self.clock.now())
+    }
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources").field("exempt", &self.exempt).finish_non_exhaustive()
+    }
+}
+
+/// What an [`Overload`] sees and has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct OverloadFigures {
+    /// How much of what could be shed is let in, 0 to 1.
+    pub admitted_share: f64,
+    /// The least lateness of the last window, in seconds.
+    pub lateness_seconds: f64,
+    /// Requests that were shed.
+    pub shed: u64,
+    /// Requests that were too many for their source.
+    pub source_limited: u64,
+}
+
+impl Overload {
+    /// Sheds while tasks wait for longer than half of `longest_wait`, once [`Overload::watch`] runs.
+    pub fn new(longest_wait: Duration, sources: Option<Sources>) -> Self {
+        Self {
+            target: (longest_wait / 2).max(UNAVOIDABLE),
+            sources,
+            share: AtomicU32::new(ALL),
+            sum: AtomicU32::new(0),
+            lateness_micros: AtomicU64::new(0),
+            shed: AtomicU64::new(0),
+            source_limited: AtomicU64::new(0),
+        }
+    }
+
+    /// Measures how late tasks run, for ever.
+    pub async fn watch(self: Arc<Self>) {
+        let mut judge = Judge::new(self.target);
+        let mut logged = Instant::now();
+        let mut unlogged_from = 0;
+        loop {
+            let due = Instant::now() + PROBE;
+            sleep_until(due).await;
+            let now = Instant::now();
+            if let Some(least) = judge.note(now - due, now) {
+                self.adapt(least);
+            }
+            let shed = self.shed.load(Ordering::Relaxed);
+            if shed > unlogged_from && now - logged >= LOG_INTERVAL {
+                let requests = shed - unlogged_from;
+                tracing::warn!(requests, "requests were refused: there is more to do than can be done");
+                (logged, unlogged_from) = (now, shed);
+            }
+        }
+    }
+
+    /// A window has ended, in which no task was less late than this.
+    fn adapt(&self, least: Duration) {
+        let share = self.share.load(Ordering::Relaxed);
+        let share =
+            if least > self.target { (share * 2 / 3).max(LEAST) } else { (share * 5 / 4 + 1).min(ALL) };
+        self.share.store(share, Ordering::Relaxed);
+        let micros = u64::try_from(least.as_micros()).unwrap_or(u64::MAX);
+        self.lateness_micros.store(micros, Ordering::Relaxed);
+    }
+
+    /// Whether a request that came over a connection of this peer gets in.
+    ///
+    /// # Errors
+    /// What to answer instead.
+    pub(super) fn admit<B>(&self, peer: &Peer, request: &Request<B>) -> Result<(), Refusal> {
+        if let Some(sources) = &self.sources
+            && !is_about_health(request)
+            && let Err(wait) = sources.charge(peer)
+        {
+            self.source_limited.fetch_add(1, Ordering::Relaxed);
+            return Err(TOO_MANY_REQUESTS.after(wait));
+        }
+        let share = self.share.load(Ordering::Relaxed);
+        if share < ALL && !is_light(request) && !self.is_among(share) {
+            self.shed.fetch_add(1, Ordering::Relaxed);
+            return Err(OVERLOADED);
+        }
+        Ok(())
+    }
+
+    /// Lets in `share` of [`ALL`] requests, evenly.
+    fn is_among(&self, share: u32) -> bool {
+        let before = self.sum.fetch_add(share, Ordering::Relaxed) % ALL;
+        before + share >= ALL
+    }
+
+    /// What it sees and has done.
+    pub fn figures(&self) -> OverloadFigures {
+        OverloadFigures {
+            admitted_share: f64::from(self.share.load(Ordering::Relaxed)) / f64::from(ALL),
+            lateness_seconds: Duration::from_micros(self.lateness_micros.load(Ordering::Relaxed))
+                .as_secs_f64(),
+            shed: self.shed.load(Ordering::Relaxed),
+            source_limited: self.source_limited.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Finds the least lateness of each window.
+struct Judge {
+    target: Duration,
+    window: Option<Window>,
+}
+
+struct Window {
+    began: Instant,
+    least: Duration,
+    samples: u32,
+}
+
+impl Judge {
+    fn new(target: Duration) -> Self {
+        Self { target, window: None }
+    }
+
+    /// Takes note of a sample; returns the least one when a window ends with it. One sample that is late is no window: a
+    /// process that was stopped for a while has nothing piled up.
+    fn note(&mut self, lateness: Duration, now: Instant) -> Option<Duration> {
+        let window = self.window.get_or_insert(Window { began: now - lateness, least: lateness, samples: 0 });
+        window.least = window.least.min(lateness);
+        window.samples += 1;
+        let is_whole = now - window.began >= WINDOW && (window.samples > 1 || window.least <= self.target);
+        is_whole.then(|| window.least).inspect(|_| self.window = None)
+    }
+}
+
+/// Whether it is about as much work to serve a request as to refuse it.
+fn is_light<B>(request: &Request<B>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+        || is_of_service(request, tonic_health::pb::health_server::SERVICE_NAME)
+        || is_of_service(request, key_service_server::SERVICE_NAME)
+}
+
+fn is_about_health<B>(request: &Request<B>) -> bool {
+    let path = request.uri().path();
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && (path.ends_with("/healthz") || path.ends_with("/readyz"))
+        || is_of_service(request, tonic_health::pb::health_server::SERVICE_NAME)
+}
+
+fn is_of_service<B>(request: &Request<B>, name: &str) -> bool {
+    let path = request.uri().path().strip_prefix('/').and_then(|path| path.strip_prefix(name));
+    path.is_some_and(|rest| rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::TestClock;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn request(method: Method, path: &str) -> Request<()> {
+        Request::builder().method(method).uri(path).body(()).unwrap()
+    }
+
+    fn peer(address: &str) -> Peer {
+        Peer::plain(address.parse().unwrap())
+    }
+
+    /// What the judge says of samples in milliseconds, each taken 5 ms and its lateness after the one before.
+    fn judged(samples: &[u32]) -> Vec<u128> {
+        let mut judge = Judge::new(50 * MS);
+        let mut now = Instant::now();
+        let mut verdicts = Vec::new();
+        for &lateness in samples {
+            now += PROBE + lateness * MS;
+            verdicts.extend(judge.note(lateness * MS, now).map(|least| least.as_millis()));
+        }
+        verdicts
+    }
+
+    // F-16
+    #[test]
+    fn only_what_is_late_all_the_time_is_a_standing_queue() {
+        assert_eq!(judged(&[60, 70, 80, 90]), [60, 80]);
+        // One that is in time is enough, however late the others are.
+        assert_eq!(judged(&[60, 1, 90, 70, 60]), [1, 60]);
+        // A process that was stopped is late once.
+        assert_eq!(judged(&[5000]), [0_u128; 0]);
+        assert_eq!(judged(&[5000, 1]), [1]);
+        assert_eq!(judged(&[1; 40]), [1, 1]);
+    }
+
+    // F-16
+    #[test]
+    fn less_is_let_in_while_it_is_late_and_all_again_soon_after() {
+        let overload = Overload::new(100 * MS, None);
+        let admitted = |overload: &Overload| {
+            let request = request(Method::POST, "/token");
+            (0..1000).filter(|_| overload.admit(&peer("192.0.2.1:1"), &request).is_ok()).count()
+        };
+        assert_eq!(admitted(&overload), 1000);
+        overload.adapt(50 * MS);
+        assert_eq!(admitted(&overload), 1000);
+        let mut before = 1000;
+        for _ in 0..5 {
+            overload.adapt(51 * MS);
+            let now = admitted(&overload);
+            assert!(now < before && now > before / 2, "{before} {now}");
+            before = now;
+        }
+        for _ in 0..50 {
+            overload.adapt(51 * MS);
+        }
+        assert!((20..100).contains(&admitted(&overload)), "somebody is always let in");
+        // Two seconds of windows.
+        for _ in 0..20 {
+            overload.adapt(MS);
+        }
+        assert_eq!(admitted(&overload), 1000);
+        assert!(overload.figures().shed > 0);
+    }
+
+    // F-19
+    #[test]
+    fn what_is_light_is_never_shed() {
+        let overload = Overload::new(100 * MS, None);
+        for _ in 0..50 {
+            overload.adapt(MS * 100);
+        }
+        let is_shed = |method: &Method, path: &str| {
+            let request = request(method.clone(), path);
+            (0..40).any(|_| overload.admit(&peer("192.0.2.1:1"), &request).is_err())
+        };
+        for path in ["/healthz", "/readyz", "/.well-known/jwks.json", "/userinfo"] {
+            assert!(!is_shed(&Method::GET, path), "{path}");
+        }
+        for path in ["/grpc.health.v1.Health/Check", "/mintage.token.v1.KeyService/GetJwks"] {
+            assert!(!is_shed(&Method::POST, path), "{path}");
+        }
+        for path in
+            ["/token", "/healthz", "/mintage.token.v1.TokenService/Issue", "/grpc.health.v1.HealthX/Y"]
+        {
+            assert!(is_shed(&Method::POST, path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_source_is_limited_unless_it_is_a_proxy_or_asks_about_health() {
+        let clock = Arc::new(TestClock::at(1_800_000_000));
+        let rate = Rate { count: 3.try_into().unwrap(), period: Duration::from_secs(3) };
+        let exempt = vec!["10.0.0.0/8".parse().unwrap()];
+        let sources = Sources::new(rate, exempt, Arc::<TestClock>::clone(&clock));
+        let overload = Overload::new(100 * MS, Some(sources));
+        let admitted = |address: &str, path: &str| {
+            let request = request(Method::GET, path);
+            (0..10).filter(|_| overload.admit(&peer(address), &request).is_ok()).count()
+        };
+        assert_eq!(admitted("192.0.2.1:1", "/healthz"), 10);
+        assert_eq!(admitted("192.0.2.1:1", "/userinfo"), 3);
+        assert_eq!(admitted("192.0.2.1:1", "/readyz"), 10);
+        assert_eq!(admitted("192.0.2.2:1", "/userinfo"), 3);
+        assert_eq!(admitted("[2001:db8::1]:1", "/userinfo"), 3);
+        assert_eq!(admitted("[2001:db8::2]:1", "/userinfo"), 0);
+        assert_eq!(admitted("10.1.2.3:1", "/userinfo"), 10);
+        assert_eq!(admitted("[::ffff:10.1.2.3]:1", "/userinfo"), 10);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(admitted("192.0.2.1:1", "/userinfo"), 1);
+        assert_eq!(overload.figures().source_limited, 40);
+    }
+}
