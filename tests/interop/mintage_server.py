@@ -172,7 +172,9 @@ class Server:
 
 def environment(directory):
     # Only what is needed: a variable of the caller must not become a setting.
-    return {"PATH": os.environ["PATH"], "TMPDIR": str(directory), "JWT_SECRET": JWT_SECRET}
+    # On a machine that is busy with other things the server would refuse requests that have waited for long.
+    waits = {"MINTAGE_LIMITS_QUEUE_WAIT": "10s"}
+    return {"PATH": os.environ["PATH"], "TMPDIR": str(directory), "JWT_SECRET": JWT_SECRET, **waits}
 
 
 def temporary_directory():
