@@ -1,66 +1,94 @@
-//! What clients in the store cost: `cargo bench --bench clients`.
+//! What clients in the store cost: `cargo bench --bench clients [-- SECONDS] [--runs N] [--pin] [--json FILE]`.
 //!
 //! Fills an SQLite store with 10, 10,000 and 1,000,000 clients, starts the release binary on it and issues ES256 tokens to
 //! at most 10,000 of them in turn. Prints a Markdown table: time to ready, memory of the server after the start and with the
 //! hot clients known, requests per second, and the CPU time the server alone spends per token once it knows them.
 
-use std::{
-    error::Error,
-    fs,
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+#[path = "support/mod.rs"]
+mod support;
+
+use std::{cell::Cell as Counter, process::Command, rc::Rc, sync::Arc};
 
 use mintage::{
     oauth::{
         client::ClientId,
         store::{ClientRecord, ClientStore, TransferStore},
     },
-    store::{Location, Options, Store},
+    store::{Location, Options as StoreOptions, Store},
 };
-use reqwest::Client;
-use tokio::task::JoinSet;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use support::{
+    Result,
+    http::{HttpCaller, Requests, form_with_secret},
+    load::{CONNECTIONS, closed},
+    options::Options,
+    report::{Cell, Table, report},
+    server::{Server, binary, file},
+};
 
 const COUNTS: [usize; 3] = [10, 10_000, 1_000_000];
 const HOT: usize = 10_000;
-const TOKENS: usize = 40_000;
-const CONNECTIONS: usize = 16;
 
 fn main() -> Result<()> {
-    tokio::runtime::Runtime::new()?.block_on(async {
-        let directory = tempfile::tempdir()?;
-        let url = format!("sqlite://{}", directory.path().join("mintage.db").display());
-        let secret = first_client(&url)?;
-        let store = Store::open(&Location::parse(&url)?, Options::default()).await?;
-        let model = store.get(&ClientId::parse("c0")?).await?.ok_or("the first client")?;
-        let (mut filled, http) = (1, Client::new());
-        println!("| clients | start to ready | RSS at start | RSS with {HOT} hot | tokens/s | server CPU us/token |");
-        println!("|---:|---:|---:|---:|---:|---:|");
-        for count in COUNTS {
-            fill(&store, &model, filled..count).await?;
-            filled = count;
-            let server = Server::start(&url, directory.path())?;
-            let at_start = server.rss_mib()?;
-            let hot = count.min(HOT);
-            // Every hot client is read once; then the clock starts.
-            issue(&http, server.address, &secret, hot, hot).await?;
-            let (begun, cpu) = (Instant::now(), server.cpu()?);
-            issue(&http, server.address, &secret, hot, TOKENS).await?;
-            let (took, cpu) = (begun.elapsed(), server.cpu()? - cpu);
-            println!(
-                "| {count} | {} ms | {at_start:.1} MiB | {:.1} MiB | {:.0} | {:.1} |",
-                server.ready_after.as_millis(),
-                server.rss_mib()?,
-                TOKENS as f64 / took.as_secs_f64(),
-                cpu.as_secs_f64() * 1e6 / TOKENS as f64,
-            );
-        }
+    let Some(options) = Options::read(2.0, 1)? else { return Ok(()) };
+    support::run(async {
+        report(&options, async || Ok(vec![clients(&options).await?])).await?;
         Ok(())
+    })
+}
+
+async fn clients(options: &Options) -> Result<Table> {
+    let columns = [
+        "clients",
+        "start to ready, ms",
+        "RSS at start, MiB",
+        "RSS with the hot clients, MiB",
+        "tokens/s",
+        "server CPU us/token",
+    ];
+    let mut table = Table::new(&format!("Clients in the store, of which {HOT} are hot"), &columns);
+    let directory = Arc::new(tempfile::tempdir()?);
+    let url = format!("sqlite://{}", file(&directory, "mintage.db").display());
+    let secret = first_client(&url)?;
+    let store = Store::open(&Location::parse(&url)?, StoreOptions::default()).await?;
+    let model = store.get(&ClientId::parse("c0")?).await?.ok_or("the first client")?;
+    let mut filled = 1;
+    for count in COUNTS {
+        fill(&store, &model, filled..count).await?;
+        filled = count;
+        let config = format!("issuer = \"https://id.example\"\ndatabase_url = \"{url}\"\nlog = \"error\"\n");
+        let server = Server::start_in(Arc::clone(&directory), &config, options.pin)?;
+        let at_start = server.rss_kib()?;
+        let requests = each_in_turn(count.min(HOT), &secret);
+        // Every hot client is read once; then the clock starts.
+        let mut connection = server.connect().await?;
+        for _ in 0..count.min(HOT) {
+            if connection.ask(&requests()?).await?.status != 200 {
+                return Err("a client got no token".into());
+            }
+        }
+        let callers = HttpCaller::many(CONNECTIONS, server.address, &requests).await?;
+        let measured = closed(&server, callers, 200, options.duration).await?;
+        let cells = [
+            Cell::Number(server.ready_after.as_secs_f64() * 1000.0, 0),
+            Cell::Number(at_start / 1024.0, 1),
+            Cell::Number(measured.rss_kib / 1024.0, 1),
+            Cell::Number(measured.rate, 0),
+            Cell::Number(measured.cpu, 1),
+        ];
+        table.add(&count.to_string(), cells);
+    }
+    Ok(table)
+}
+
+/// Requests for tokens of so many clients, one after another.
+fn each_in_turn(clients: usize, secret: &str) -> Requests {
+    let form =
+        |number| form_with_secret("/token", &format!("c{number}"), secret, "grant_type=client_credentials");
+    let (forms, next): (Vec<_>, _) = ((0..clients).map(form).collect(), Counter::new(0));
+    Rc::new(move || {
+        let number = next.replace((next.get() + 1) % forms.len());
+        Ok(Arc::clone(&forms[number]))
     })
 }
 
@@ -102,87 +130,11 @@ async fn fill(store: &Arc<Store>, model: &ClientRecord, numbers: std::ops::Range
     Ok(())
 }
 
-async fn issue(http: &Client, address: SocketAddr, secret: &str, hot: usize, tokens: usize) -> Result<()> {
-    let mut callers = JoinSet::new();
-    for caller in 0..CONNECTIONS {
-        let (http, secret) = (http.clone(), secret.to_owned());
-        callers.spawn(async move {
-            for number in (caller..tokens).step_by(CONNECTIONS) {
-                let response = http
-                    .post(format!("http://{address}/token"))
-                    .basic_auth(format!("c{}", number % hot), Some(&secret))
-                    .header("content-type", "application/x-www-form-urlencoded")
-                    .body("grant_type=client_credentials")
-                    .send()
-                    .await?;
-                response.error_for_status()?.bytes().await?;
-            }
-            Ok::<_, reqwest::Error>(())
-        });
-    }
-    while let Some(done) = callers.join_next().await {
-        done??;
-    }
-    Ok(())
-}
-
 fn mintage(url: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mintage"));
+    let mut command = Command::new(binary());
     command
         .env("ISSUER_URL", "https://id.example")
         .env("MINTAGE_DATABASE_URL", url)
         .env("MINTAGE_LOG", "error");
     command
-}
-
-struct Server {
-    child: Child,
-    address: SocketAddr,
-    ready_after: Duration,
-}
-
-impl Server {
-    fn start(url: &str, directory: &Path) -> Result<Self> {
-        let (address, ops) = (free_address()?, free_address()?);
-        let begun = Instant::now();
-        let child = mintage(url)
-            .arg("serve")
-            .env("MINTAGE_LISTEN", address.to_string())
-            .env("MINTAGE_OPS_LISTEN", ops.to_string())
-            .current_dir(directory)
-            .stdout(Stdio::null())
-            .spawn()?;
-        let mut server = Self { child, address, ready_after: Duration::ZERO };
-        while TcpStream::connect(address).is_err() {
-            if begun.elapsed() > Duration::from_secs(60) || server.child.try_wait()?.is_some() {
-                return Err("the server did not start".into());
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        server.ready_after = begun.elapsed();
-        Ok(server)
-    }
-
-    fn cpu(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let fields: Vec<&str> = stat.rsplit_once(')').ok_or("stat")?.1.split_whitespace().collect();
-        Ok(Duration::from_millis((fields[11].parse::<u64>()? + fields[12].parse::<u64>()?) * 10))
-    }
-
-    fn rss_mib(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("VmRSS")?;
-        Ok(line.split_whitespace().nth(1).ok_or("VmRSS")?.parse::<f64>()? / 1024.0)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

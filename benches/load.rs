@@ -1,338 +1,303 @@
-//! Whole-process speed, measured in one run: `cargo bench --bench load [-- SECONDS]`.
+//! Whole-process speed, measured in one run: `cargo bench --bench load [-- SECONDS] [--runs N] [--pin] [--json FILE]`.
 //!
-//! Starts the release binary as a process of its own, drives it over keep-alive connections of this process, and prints
-//! a Markdown table: requests per second, the CPU time the server alone spends per request (from /proc), and that time
-//! as a multiple of a trivial route of the same server. Both processes share the machine, so ratios are what counts.
+//! Starts the release binary as a process of its own and drives it over keep-alive connections of this process. Prints requests
+//! per second, latencies and the CPU time that the server alone spends per request; what the cryptography alone costs; the
+//! ratios of the two against their goals; latencies at 70 % of capacity (open loop); and what connections and a start cost.
+//! Both processes share the machine, so ratios are what counts. `--pin` gives each a core.
+//!
+//! Several short runs (3 of 1 s for each row) tell more than a long one: what is compared lies closer together in time.
 
-use std::{
-    error::Error,
-    fs,
-    net::{SocketAddr, TcpListener},
-    process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+#[path = "support/mod.rs"]
+mod support;
+
+use std::{collections::HashMap, rc::Rc, time::Duration};
+
+use rustls::client::Resumption;
+use tokio::time::sleep;
+
+use support::{
+    Result,
+    bare::Bare,
+    config,
+    grpc::{Call, GrpcCaller},
+    http::{self, HttpCaller, Requests, StreamCaller, again, get, get_with_token, introspect, issue},
+    load::{CONNECTIONS, Caller, Closed, Offer, closed, open},
+    options::Options,
+    report::{Cell, Table, report},
+    server::Server,
+    signer::{Signer, with_assertion},
+    tls::{Certificates, handshake},
 };
 
-use http_body_util::{BodyExt, Full};
-use hyper::{Request, body::Bytes, client::conn::http1};
-use hyper_util::rt::TokioIo;
-use mintage::{
-    clock::{Clock, SystemClock},
-    grpc::pb::token::{self as pb, token_service_client::TokenServiceClient},
-    jose::{JwsAlgorithm, PrivateKey},
-};
-use serde_json::{Value, json};
-
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
-
-const CONNECTIONS: usize = 16;
-const SECRET: &str = "mint_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+/// Idle connections whose memory is measured.
+const IDLE: usize = 2_000;
+/// Starts whose median is taken.
+const STARTS: usize = 5;
 
 fn main() -> Result<()> {
-    let seconds = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(4);
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(run(Duration::from_secs(seconds)))
+    let Some(options) = Options::read(1.0, 3)? else { return Ok(()) };
+    support::run(async {
+        report(&options, async || run(&options).await).await?;
+        Ok(())
+    })
 }
 
-async fn run(duration: Duration) -> Result<()> {
-    let server = Server::start().await?;
-    println!("start to ready: {:.0?}; idle RSS: {:.1} MiB\n", server.ready_after, server.rss_mib()?);
-    println!("| request | req/s | server CPU us/req | x trivial |");
-    println!("|---|---:|---:|---:|");
-
-    let get = |path: &str| server.request("GET", path, "", None);
-    let issue =
-        |client: &str| server.request("POST", "/token", "grant_type=client_credentials", Some(client));
-    let health = get("/healthz")?;
-    let trivial = server.measure("GET /healthz (trivial)", again(&health), duration, None).await?;
-    for alg in ["HS256", "ES256", "EdDSA", "RS256"] {
-        let request = issue(alg)?;
-        server.measure(&format!("POST /token {alg}"), again(&request), duration, Some(trivial)).await?;
-    }
-    let signer = Arc::clone(&server.signer);
-    let (plain, own) = (issue("ES256")?, server.request("POST", "/token", "", None)?);
-    let with_proof = {
-        let signer = Arc::clone(&signer);
-        move || signer.add_proof(plain.clone())
+async fn run(options: &Options) -> Result<Vec<Table>> {
+    let signer = Rc::new(Signer::new()?);
+    let config = config::base() + &signer.client()?;
+    let server = Server::start(&config, options.pin)?;
+    let certificates = Certificates::new()?;
+    let mut bench = Bench {
+        requests: Table::new(
+            "Requests, closed loop",
+            &[
+                "request",
+                "req/s",
+                "p50 ms",
+                "p99 ms",
+                "p99.9 ms",
+                "server CPU us/req",
+                "x trivial",
+                "RSS MiB",
+            ],
+        ),
+        costs: HashMap::new(),
+        duration: options.duration,
+        server: &server,
     };
-    server.measure("POST /token ES256, DPoP proof ES256", with_proof, duration, Some(trivial)).await?;
-    let with_assertion = move || signer.authenticate(&own);
-    let name = "POST /token ES256, private_key_jwt ES256";
-    server.measure(name, with_assertion, duration, Some(trivial)).await?;
-    for alg in ["HS256", "RS256"] {
-        let token = server.token(alg).await?;
-        let body = format!("token={token}");
-        let introspect = server.request("POST", "/introspect", &body, Some(alg))?;
-        let name = format!("POST /introspect {alg}");
-        server.measure(&name, again(&introspect), duration, Some(trivial)).await?;
-    }
-    for alg in ["HS256", "ES256", "RS256"] {
-        server.measure_grpc(alg, duration, trivial).await?;
-    }
-    println!("\nRSS after the load: {:.1} MiB", server.rss_mib()?);
-    Ok(())
+    bench.rest(&signer).await?;
+    bench.grpc().await?;
+    bench.tls(&certificates, options).await?;
+    let token = bench.token("RS256").await?;
+    let message = token.rsplit_once('.').ok_or("no JWT")?.0.to_owned();
+    let bare = Bare::measure(message.as_bytes(), options.duration.min(Duration::from_secs(2))).await?;
+    let latency = bench.latency().await?;
+    let Bench { requests, costs, .. } = bench;
+    drop(server);
+    let resources = resources(&certificates, options).await?;
+    Ok(vec![requests, bare_table(&bare), ratios(&costs, &bare)?, latency, resources])
 }
 
-/// The same request again and again.
-fn again(request: &Request<Full<Bytes>>) -> impl Fn() -> Result<Request<Full<Bytes>>> + Clone + use<> {
-    let request = request.clone();
-    move || Ok(request.clone())
+struct Bench<'a> {
+    requests: Table,
+    /// CPU microseconds and rate by request.
+    costs: HashMap<String, (f64, f64)>,
+    duration: Duration,
+    server: &'a Server,
 }
 
-/// Makes what is used once: assertions of a client, and DPoP proofs.
-struct Signer {
-    key: PrivateKey,
-    number: AtomicU64,
-}
-
-impl Signer {
-    fn sign(&self, header: &Value, mut claims: Value) -> Result<String> {
-        let now = SystemClock.now().seconds();
-        claims["jti"] = format!("jti-{}", self.number.fetch_add(1, Ordering::Relaxed)).into();
-        claims["iat"] = now.into();
-        claims["exp"] = (now + 60).into();
-        let header = header.as_object().cloned().unwrap_or_default();
-        Ok(self.key.sign(header, claims.to_string().as_bytes())?)
-    }
-
-    fn add_proof(&self, mut request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>> {
-        let header = json!({ "typ": "dpop+jwt", "jwk": self.key.jwk() });
-        let proof = self.sign(&header, json!({ "htm": "POST", "htu": "http://127.0.0.1/token" }))?;
-        request.headers_mut().insert("dpop", proof.parse()?);
-        Ok(request)
-    }
-
-    fn authenticate(&self, request: &Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>> {
-        let claims = json!({ "iss": "signs", "sub": "signs", "aud": "http://127.0.0.1" });
-        let body = format!(
-            "grant_type=client_credentials&client_assertion={}\
-             &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer",
-            self.sign(&json!({}), claims)?
-        );
-        let mut request = request.clone().map(|_| Full::new(Bytes::from(body)));
-        request.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse()?);
-        Ok(request)
-    }
-}
-
-/// The server under test; it ends with this value.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-    ready_after: Duration,
-    signer: Arc<Signer>,
-    _directory: tempfile::TempDir,
-}
-
-impl Server {
-    async fn start() -> Result<Self> {
-        let directory = tempfile::tempdir()?;
-        let mut config =
-            "issuer = \"http://127.0.0.1\"\njwt_secret = \"0123456789abcdef0123456789abcdef\"\n".to_owned();
-        for alg in ["HS256", "ES256", "EdDSA", "RS256"] {
-            config += &format!(
-                "[[clients]]\nclient_id = \"{alg}\"\nclient_secret = \"{SECRET}\"\nscope = \"read write\"\n\
-                 access_token_signing_alg = \"{alg}\"\n\
-                 claims = {{ name = \"Load\", email = \"load@example.com\", fhirUser = \"Practitioner/1\" }}\n"
-            );
+impl Bench<'_> {
+    async fn rest(&mut self, signer: &Rc<Signer>) -> Result<()> {
+        self.http("GET /healthz", &again(&get("/healthz"))).await?;
+        for alg in config::ALGORITHMS {
+            self.http(&format!("POST /token {alg}"), &again(&issue(alg))).await?;
         }
-        let key = PrivateKey::generate(JwsAlgorithm::ES256)?;
-        let jwk = serde_json::to_value(key.jwk())?;
-        let members = jwk.as_object().into_iter().flatten().map(|(name, value)| format!("{name} = {value}"));
-        config += &format!(
-            "[[clients]]\nclient_id = \"signs\"\nscope = \"read write\"\naccess_token_signing_alg = \"ES256\"\n\
-             token_endpoint_auth_method = \"private_key_jwt\"\njwks = {{ keys = [{{ {} }}] }}\n\
-             claims = {{ name = \"Load\", email = \"load@example.com\", fhirUser = \"Practitioner/1\" }}\n",
-            members.collect::<Vec<_>>().join(", ")
-        );
-        let signer = Arc::new(Signer { key, number: AtomicU64::new(0) });
-        let file = directory.path().join("mintage.toml");
-        fs::write(&file, config)?;
-        let (address, ops) = (free_address()?, free_address()?);
-        let started = Instant::now();
-        let child = Command::new(env!("CARGO_BIN_EXE_mintage"))
-            .args(["serve", "--config"])
-            .arg(&file)
-            .env(
-                "MINTAGE_DATABASE_URL",
-                format!("sqlite://{}", directory.path().join("mintage.db").display()),
-            )
-            .env("MINTAGE_LISTEN", address.to_string())
-            .env("MINTAGE_OPS_LISTEN", ops.to_string())
-            .env("MINTAGE_LOG", "warn")
-            .stdout(Stdio::null())
-            .spawn()?;
-        let mut server = Self { child, address, ready_after: Duration::ZERO, signer, _directory: directory };
-        while std::net::TcpStream::connect(address).is_err() {
-            if started.elapsed() > Duration::from_secs(30) || server.child.try_wait()?.is_some() {
-                return Err("the server did not start".into());
+        let by = Rc::clone(signer);
+        let requests: Requests = Rc::new(move || Ok(with_assertion(&by.assertion()?)));
+        self.http("POST /token ES256, private_key_jwt ES256", &requests).await?;
+        let by = Rc::clone(signer);
+        let requests: Requests = Rc::new(move || by.with_proof());
+        self.http("POST /token ES256, DPoP proof ES256", &requests).await?;
+        for alg in ["HS256", "ES256", "RS256"] {
+            let request = introspect(alg, &self.token(alg).await?);
+            self.http(&format!("POST /introspect {alg}"), &again(&request)).await?;
+        }
+        let request = get_with_token("/userinfo", &self.token("RS256").await?);
+        self.http("GET /userinfo RS256", &again(&request)).await
+    }
+
+    async fn grpc(&mut self) -> Result<()> {
+        for alg in ["HS256", "ES256", "RS256"] {
+            self.rpc(&format!("gRPC Issue {alg}"), &Call::issue(alg)).await?;
+        }
+        let token = self.token("RS256").await?;
+        self.rpc("gRPC Introspect RS256", &Call::introspect("RS256", &token)).await?;
+        self.rpc("gRPC UserInfo RS256", &Call::userinfo(&token)).await
+    }
+
+    async fn tls(&mut self, certificates: &Certificates, options: &Options) -> Result<()> {
+        let server = certificates.serve("", options.pin)?;
+        let client = certificates.client(false, Resumption::disabled())?;
+        for (name, request) in [("GET /healthz", get("/healthz")), ("POST /token ES256", issue("ES256"))] {
+            let mut callers = Vec::new();
+            for _ in 0..CONNECTIONS {
+                let stream = server.connect().await?.into_stream();
+                callers.push(StreamCaller::new(handshake(stream, &client).await?.0, &request));
             }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            let measured = closed(&server, callers, 200, self.duration).await?;
+            self.enter(&format!("{name}, TLS 1.3"), &measured);
         }
-        server.ready_after = started.elapsed();
-        Ok(server)
+        Ok(())
     }
 
-    fn request(
-        &self,
-        method: &str,
-        path: &str,
-        body: &str,
-        client: Option<&str>,
-    ) -> Result<Request<Full<Bytes>>> {
-        let mut request =
-            Request::builder().method(method).uri(path).header("host", self.address.to_string());
-        if let Some(client) = client {
-            use base64::engine::{Engine, general_purpose::STANDARD};
+    async fn token(&self, client_id: &str) -> Result<String> {
+        let mut connection = self.server.connect().await?;
+        connection.ask(&issue(client_id)).await?;
+        connection.token()
+    }
 
-            request = request
-                .header("content-type", "application/x-www-form-urlencoded")
-                .header("authorization", format!("Basic {}", STANDARD.encode(format!("{client}:{SECRET}"))));
+    async fn http(&mut self, name: &str, requests: &Requests) -> Result<()> {
+        let callers = HttpCaller::many(CONNECTIONS, self.server.address, requests).await?;
+        self.measure(name, callers).await
+    }
+
+    async fn rpc(&mut self, name: &str, call: &Call) -> Result<()> {
+        let callers = GrpcCaller::many(CONNECTIONS, self.server.address, call).await?;
+        self.measure(name, callers).await
+    }
+
+    async fn measure(&mut self, name: &str, callers: Vec<impl Caller>) -> Result<()> {
+        let measured = closed(self.server, callers, 200, self.duration)
+            .await
+            .map_err(|error| format!("{name}: {error}"))?;
+        self.enter(name, &measured);
+        Ok(())
+    }
+
+    fn enter(&mut self, name: &str, measured: &Closed) {
+        let Closed { rate, cpu, latencies, rss_kib } = measured;
+        let trivial = self.costs.get("GET /healthz").map_or(*cpu, |(cpu, _)| *cpu);
+        self.costs.insert(name.to_owned(), (*cpu, *rate));
+        let quantile = |quantile| Cell::Number(latencies.quantile(quantile), 2);
+        let cells = [
+            Cell::Number(*rate, 0),
+            quantile(0.5),
+            quantile(0.99),
+            quantile(0.999),
+            Cell::Number(*cpu, 1),
+            Cell::Number(cpu / trivial, 2),
+            Cell::Number(rss_kib / 1024.0, 1),
+        ];
+        self.requests.add(name, cells);
+    }
+
+    /// Latencies at 70 % of what the closed loop found the server to be able to do.
+    async fn latency(&self) -> Result<Table> {
+        let columns =
+            ["request", "req/s", "p50 ms", "p99 ms", "p99.9 ms", "goal p99", "reached", "driver's cores"];
+        let mut table = Table::new("Latency at 70 % of capacity, open loop", &columns);
+        for (alg, goal) in [("RS256", 5.0), ("ES256", 2.0)] {
+            let name = format!("POST /token {alg}");
+            let (_, rate) = self.costs.get(&name).ok_or("no rate")?;
+            let callers = HttpCaller::many(200, self.server.address, &again(&issue(alg))).await?;
+            let measured = open(callers, Offer::new(rate * 0.7, self.duration)).await?;
+            let p99 = measured.accepted.quantile(0.99);
+            let cells = [
+                Cell::Number(measured.offered, 0),
+                Cell::Number(measured.accepted.quantile(0.5), 2),
+                Cell::Number(p99, 2),
+                Cell::Number(measured.accepted.quantile(0.999), 2),
+                Cell::Number(goal, 0),
+                Cell::AtMost(p99, goal),
+                Cell::Number(measured.driver, 2),
+            ];
+            table.add(&name, cells);
         }
-        Ok(request.body(Full::new(Bytes::from(body.to_owned())))?)
-    }
-
-    async fn token(&self, client: &str) -> Result<String> {
-        let request = self.request("POST", "/token", "grant_type=client_credentials", Some(client))?;
-        let mut sender = connect(self.address).await?;
-        let body = sender.send_request(request).await?.into_body().collect().await?.to_bytes();
-        let json: Value = serde_json::from_slice(&body)?;
-        Ok(json["access_token"].as_str().ok_or("no token")?.to_owned())
-    }
-
-    /// Makes requests on every connection, one after another; prints a row and returns the CPU microseconds per request.
-    async fn measure(
-        &self,
-        name: &str,
-        request: impl Fn() -> Result<Request<Full<Bytes>>> + Clone + Send + 'static,
-        duration: Duration,
-        trivial: Option<f64>,
-    ) -> Result<f64> {
-        let load = Load::default();
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..CONNECTIONS {
-            let (mut sender, request, load) = (connect(self.address).await?, request.clone(), load.clone());
-            tasks.spawn(async move {
-                while load.goes_on() {
-                    let response = sender.send_request(request()?).await?;
-                    if !response.status().is_success() {
-                        return Err(format!("status {}", response.status()).into());
-                    }
-                    response.into_body().collect().await?;
-                    load.count();
-                }
-                Ok(())
-            });
-        }
-        self.report(name, load, duration, tasks, trivial).await
-    }
-
-    async fn measure_grpc(&self, client: &str, duration: Duration, trivial: f64) -> Result<f64> {
-        let load = Load::default();
-        let mut tasks = tokio::task::JoinSet::new();
-        let message = pb::IssueRequest {
-            client_authentication: Some(pb::issue_request::ClientAuthentication::ClientSecret(
-                pb::ClientSecret { client_id: client.to_owned(), client_secret: SECRET.to_owned() },
-            )),
-            ..Default::default()
-        };
-        for _ in 0..CONNECTIONS {
-            let channel =
-                tonic::transport::Channel::from_shared(format!("http://{}", self.address))?.connect().await?;
-            let (message, load) = (message.clone(), load.clone());
-            tasks.spawn(async move {
-                let mut stub = TokenServiceClient::new(channel);
-                while load.goes_on() {
-                    stub.issue(message.clone()).await?;
-                    load.count();
-                }
-                Ok(())
-            });
-        }
-        self.report(&format!("gRPC Issue {client}"), load, duration, tasks, Some(trivial)).await
-    }
-
-    async fn report(
-        &self,
-        name: &str,
-        load: Load,
-        duration: Duration,
-        mut tasks: tokio::task::JoinSet<Result<()>>,
-        trivial: Option<f64>,
-    ) -> Result<f64> {
-        // The first part warms up; only what follows is counted.
-        tokio::time::sleep(duration / 4).await;
-        let (before, cpu_before, started) = (load.done(), self.cpu()?, Instant::now());
-        tokio::time::sleep(duration).await;
-        let (after, cpu_after, elapsed) = (load.done(), self.cpu()?, started.elapsed());
-        load.stop();
-        while let Some(result) = tasks.join_next().await {
-            result??;
-        }
-        let count = (after - before) as f64;
-        let cpu = (cpu_after - cpu_before).as_secs_f64() * 1e6 / count;
-        let ratio = trivial.map_or(1.0, |trivial| cpu / trivial);
-        println!("| {name} | {:.0} | {cpu:.1} | {ratio:.2} |", count / elapsed.as_secs_f64());
-        Ok(cpu)
-    }
-
-    /// User and system time of the server so far; the kernel counts in hundredths of a second.
-    fn cpu(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let fields: Vec<&str> = stat.rsplit_once(')').ok_or("stat")?.1.split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-        Ok(Duration::from_millis(ticks * 10))
-    }
-
-    fn rss_mib(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("VmRSS")?;
-        Ok(line.split_whitespace().nth(1).ok_or("VmRSS")?.parse::<f64>()? / 1024.0)
+        Ok(table)
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn bare_table(bare: &Bare) -> Table {
+    let mut table =
+        Table::new("The cryptography alone (aws-lc, parsed keys, one thread)", &["operation", "CPU us"]);
+    table.add("RS256 signature", [Cell::Number(bare.rs256_signature, 1)]);
+    table.add("RS256 verification", [Cell::Number(bare.rs256_verification, 1)]);
+    table.add("ES256 signature", [Cell::Number(bare.es256_signature, 1)]);
+    table.add("ES256 verification", [Cell::Number(bare.es256_verification, 1)]);
+    table
 }
 
-/// Counts requests until it is told to stop.
-#[derive(Clone, Default)]
-struct Load(Arc<(AtomicU64, AtomicBool)>);
-
-impl Load {
-    fn count(&self) {
-        self.0.0.fetch_add(1, Ordering::Relaxed);
+/// What the server spends beside what it must.
+fn ratios(costs: &HashMap<String, (f64, f64)>, bare: &Bare) -> Result<Table> {
+    let cost = |name: &str| costs.get(name).map(|(cpu, _)| *cpu).ok_or(format!("no figure for {name}"));
+    let columns = ["goal", "measured us", "allowed us", "measured factor", "allowed factor", "reached"];
+    let mut table = Table::new("Ratios, server CPU of this run", &columns);
+    let trivial = cost("GET /healthz")?;
+    let rest = cost("POST /token HS256")?;
+    let userinfo = cost("GET /userinfo RS256")?;
+    let issue = |alg: &str| cost(&format!("POST /token {alg}"));
+    // Name, cost, what it must cost anyway, and how many times what it may cost beside that.
+    let goals = [
+        ("RS256 issue <= 1.12 x signature", issue("RS256")?, 0.0, bare.rs256_signature, 1.12),
+        ("ES256 issue <= signature + 1.7 x trivial", issue("ES256")?, bare.es256_signature, trivial, 1.7),
+        ("HS256 issue <= 1.9 x trivial", rest, 0.0, trivial, 1.9),
+        (
+            "introspection RS256 <= verification + 1.8 x trivial",
+            cost("POST /introspect RS256")?,
+            bare.rs256_verification,
+            trivial,
+            1.8,
+        ),
+        ("userinfo RS256 <= verification + 1.8 x trivial", userinfo, bare.rs256_verification, trivial, 1.8),
+        ("gRPC Issue HS256 <= 1.35 x REST", cost("gRPC Issue HS256")?, 0.0, rest, 1.35),
+        ("gRPC UserInfo <= 1.35 x REST", cost("gRPC UserInfo RS256")?, 0.0, userinfo, 1.35),
+        ("TLS 1.3, trivial <= 1.15 x plain", cost("GET /healthz, TLS 1.3")?, 0.0, trivial, 1.15),
+        (
+            "TLS 1.3, ES256 issue <= 1.15 x plain",
+            cost("POST /token ES256, TLS 1.3")?,
+            0.0,
+            issue("ES256")?,
+            1.15,
+        ),
+    ];
+    for (name, measured, fixed, unit, allowed) in goals {
+        let factor = (measured - fixed) / unit;
+        let cells = [
+            Cell::Number(measured, 1),
+            Cell::Number(fixed + unit * allowed, 1),
+            Cell::Number(factor, 2),
+            Cell::Number(allowed, 2),
+            Cell::AtMost(factor, allowed),
+        ];
+        table.add(name, cells);
     }
-
-    fn done(&self) -> u64 {
-        self.0.0.load(Ordering::Relaxed)
-    }
-
-    fn stop(&self) {
-        self.0.1.store(true, Ordering::Relaxed);
-    }
-
-    fn goes_on(&self) -> bool {
-        !self.0.1.load(Ordering::Relaxed)
-    }
+    Ok(table)
 }
 
-async fn connect(address: SocketAddr) -> Result<http1::SendRequest<Full<Bytes>>> {
-    let stream = tokio::net::TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    Ok(sender)
-}
+/// What a start, and connections that do nothing, cost.
+async fn resources(certificates: &Certificates, options: &Options) -> Result<Table> {
+    let mut table = Table::new("Start and memory", &["what", "measured", "goal", "reached"]);
+    let mut enter = |name: &str, value: f64, goal: f64| {
+        table.add(name, [Cell::Number(value, 1), Cell::Number(goal, 0), Cell::AtMost(value, goal)]);
+    };
+    let mut server = Server::start(&config::base(), options.pin)?;
+    let mut starts = Vec::new();
+    for _ in 0..STARTS {
+        server = server.restart()?;
+        starts.push(server.ready_after.as_secs_f64() * 1000.0);
+    }
+    starts.sort_by(f64::total_cmp);
+    enter("start to ready with existing keys, ms", starts[STARTS / 2], 100.0);
+    sleep(Duration::from_millis(500)).await;
+    enter("idle RSS, MiB", server.rss_kib()? / 1024.0, 20.0);
 
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    // Each connection has made a request: what that leaves behind belongs to it.
+    let request = get("/healthz");
+    server.connect().await?.ask(&request).await?;
+    let before = server.rss_kib()?;
+    let mut connections = Vec::with_capacity(IDLE);
+    for _ in 0..IDLE {
+        let mut connection = server.connect().await?;
+        connection.ask(&request).await?;
+        connections.push(connection);
+    }
+    enter("RSS per idle connection, KiB", (server.rss_kib()? - before) / IDLE as f64, 16.0);
+    drop((connections, server));
+
+    let server = certificates.serve("", options.pin)?;
+    let client = certificates.client(false, Resumption::disabled())?;
+    let connect = async || {
+        let stream = server.connect().await?.into_stream();
+        let mut connection = http::Connection::new(handshake(stream, &client).await?.0);
+        connection.ask(&request).await?;
+        Result::Ok(connection)
+    };
+    let first = connect().await?;
+    let before = server.rss_kib()?;
+    let mut connections = vec![first];
+    for _ in 0..IDLE {
+        connections.push(connect().await?);
+    }
+    enter("RSS per idle TLS connection, KiB", (server.rss_kib()? - before) / IDLE as f64, 40.0);
+    Ok(table)
 }

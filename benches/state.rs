@@ -1,8 +1,8 @@
 //! What the store costs and what its absence does, measured in one run: `cargo bench --bench state [-- SECONDS]`.
 //!
 //! Starts a PostgreSQL of its own and real servers, each behind a proxy, as the tests of faults do, and prints Markdown
-//! tables: statements for 10,000 tokens, how soon three replicas act on a revocation, and tokens before, during and after an
-//! outage of so many seconds (60). All processes share the machine.
+//! tables: statements for 10,000 tokens, how soon three replicas act on a revocation, single uses that are claimed per second, and
+//! tokens before, during and after an outage of so many seconds (60). All processes share the machine.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,6 +22,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mintage::{
+    clock::Timestamp,
+    oauth::store::ReplayStore,
+    store::{Location, Options, Store},
+};
 use support::{
     cluster::{Cluster, Known, Load, Times},
     patience::eventually,
@@ -30,13 +35,20 @@ use support::{
 
 const TOKENS: usize = 10_000;
 const REVOCATIONS: usize = 200;
+const NOW: Timestamp = Timestamp::from_seconds(10);
+const END: Timestamp = Timestamp::from_seconds(500);
 
 fn main() {
+    // `cargo bench` says so; whoever merely builds and runs every target wants nothing measured.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
     let seconds = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(60);
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
         let postgres = Postgres::start(true);
         statements(&postgres).await;
         propagation(&postgres).await;
+        claims(&postgres).await;
         outage(&postgres, Duration::from_secs(seconds)).await;
     });
 }
@@ -81,6 +93,40 @@ async fn propagation(postgres: &Postgres) {
             times.push(acknowledged.elapsed());
         }
         println!("| {how} {}", row(&Times::of(times)));
+    }
+    println!();
+}
+
+/// Assertions and proofs are used once: each is claimed in the store, and those that wait share a commit.
+async fn claims(postgres: &Postgres) {
+    println!("| claims per second, so many at once | 1 | 8 | 64 | 256 |");
+    println!("|---|---:|---:|---:|---:|");
+    let directory = tempfile::tempdir().unwrap();
+    let file = format!("sqlite://{}", directory.path().join("mintage.db").display());
+    let postgres = postgres.new_database();
+    for (name, url) in [("SQLite in memory", "sqlite::memory:"), ("SQLite", &file), ("PostgreSQL", &postgres)]
+    {
+        let store = Store::open(&Location::parse(url).unwrap(), Options::default()).await.unwrap();
+        let (mut number, mut row) = (0_u64, format!("| {name} |"));
+        for together in [1, 8, 64, 256] {
+            let (begun, mut done) = (Instant::now(), 0);
+            while begun.elapsed() < Duration::from_secs(2) {
+                let claims: Vec<_> = (0..together)
+                    .map(|_| {
+                        number += 1;
+                        let (store, mut key) = (store.clone(), [0; 32]);
+                        key[..8].copy_from_slice(&number.to_be_bytes());
+                        tokio::spawn(async move { store.claim(&key, END, NOW).await })
+                    })
+                    .collect();
+                for claim in claims {
+                    assert_eq!(claim.await.unwrap(), Ok(true));
+                    done += 1;
+                }
+            }
+            row += &format!(" {:.0} |", f64::from(done) / begun.elapsed().as_secs_f64());
+        }
+        println!("{row}");
     }
     println!();
 }

@@ -195,32 +195,3 @@ async fn fresh_identifiers_without_end_leave_nothing_behind() {
     })
     .await;
 }
-
-/// What a claim costs, alone and with others. `cargo test --release ... --ignored --nocapture`
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "it measures"]
-async fn what_a_claim_costs() {
-    on_each(async |database| {
-        let store = database.open().await;
-        let mut number = 0;
-        for together in [1_u64, 8, 64, 256] {
-            let (begun, mut done) = (Instant::now(), 0);
-            while begun.elapsed() < Duration::from_secs(2) {
-                let claims: Vec<_> = (0..together)
-                    .map(|_| {
-                        number += 1;
-                        let (store, number) = (store.clone(), number);
-                        tokio::spawn(async move { store.claim(&key(number), at(500), at(10)).await })
-                    })
-                    .collect();
-                for claim in claims {
-                    assert_eq!(claim.await.unwrap(), Ok(true));
-                    done += 1;
-                }
-            }
-            let rate = f64::from(done) / begun.elapsed().as_secs_f64();
-            println!("{together} at once: {rate:.0} claims/s");
-        }
-    })
-    .await;
-}

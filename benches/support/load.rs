@@ -1,0 +1,350 @@
+//! Closed and open loops.
+//!
+//! A closed loop asks again when it has its answer: it finds out how much a server can do. An open loop asks when it is time to,
+//! as a million clients who do not know of each other do: it finds out how long they wait. Its latencies count from the moment
+//! a request was meant to be sent, so that a slow answer delays nothing in the books (coordinated omission).
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::{JoinHandle, JoinSet, spawn_blocking},
+    time::{sleep, timeout_at},
+};
+
+use super::{
+    Result,
+    http::Answer,
+    run,
+    server::{Server, own_cpu},
+};
+
+/// Callers of a closed loop.
+pub const CONNECTIONS: usize = 16;
+
+/// What comes later than this counts for nothing: the client has given up.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Makes one request after another.
+pub trait Caller: 'static {
+    /// Makes a request.
+    fn call(&mut self) -> impl Future<Output = Result<Answer>>;
+}
+
+/// Latencies, in nanoseconds up to a minute, of three digits.
+#[derive(Clone, Debug)]
+pub struct Latencies(Histogram<u64>);
+
+impl Latencies {
+    /// None yet.
+    pub fn new() -> Self {
+        // The bounds are constants that the histogram accepts.
+        Self(Histogram::new_with_bounds(1, 60_000_000_000, 3).unwrap_or_else(|_| unreachable!()))
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, latency: Duration) {
+        self.0.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Milliseconds within which this share of the answers came.
+    pub fn quantile(&self, quantile: f64) -> f64 {
+        self.0.value_at_quantile(quantile) as f64 / 1e6
+    }
+}
+
+/// What a closed loop measured.
+#[derive(Clone, Debug)]
+pub struct Closed {
+    /// Answers per second.
+    pub rate: f64,
+    /// CPU microseconds of the server alone for each.
+    pub cpu: f64,
+    /// Latencies.
+    pub latencies: Latencies,
+    /// Memory of the server at the end, in KiB.
+    pub rss_kib: f64,
+}
+
+/// Has each caller make requests one after another for so long. Every answer must have this status.
+pub async fn closed<C: Caller>(
+    server: &Server,
+    callers: Vec<C>,
+    status: u16,
+    duration: Duration,
+) -> Result<Closed> {
+    let goes_on = Rc::new(Cell::new(true));
+    let latencies = Rc::new(RefCell::new(Latencies::new()));
+    let mut tasks = JoinSet::new();
+    for mut caller in callers {
+        let (goes_on, latencies) = (Rc::clone(&goes_on), Rc::clone(&latencies));
+        tasks.spawn_local(async move {
+            while goes_on.get() {
+                let begun = Instant::now();
+                let answer = caller.call().await?;
+                if answer.status != status {
+                    return Err(format!("status {} instead of {status}", answer.status).into());
+                }
+                latencies.borrow_mut().add(begun.elapsed());
+            }
+            Result::Ok(())
+        });
+    }
+    // The first part warms up; only what follows is counted.
+    sleep(duration / 4).await;
+    *latencies.borrow_mut() = Latencies::new();
+    let (cpu, begun) = (server.cpu()?, Instant::now());
+    sleep(duration).await;
+    let (spent, elapsed) = (server.cpu()? - cpu, begun.elapsed());
+    let latencies = latencies.borrow().clone();
+    goes_on.set(false);
+    let rss_kib = server.rss_kib()?;
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    let count = latencies.0.len() as f64;
+    Ok(Closed {
+        rate: count / elapsed.as_secs_f64(),
+        cpu: spent.as_secs_f64() * 1e6 / count,
+        latencies,
+        rss_kib,
+    })
+}
+
+/// A load of an open loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    /// Requests per second.
+    pub rate: f64,
+    /// How long.
+    pub duration: Duration,
+    /// How often a client asks again, at once, when it is refused.
+    pub retries: u32,
+    /// What is worse than this is not normal yet.
+    pub normal: Duration,
+}
+
+impl Offer {
+    /// A load of clients who take an answer for an answer.
+    pub fn new(rate: f64, duration: Duration) -> Self {
+        Self { rate, duration, retries: 0, normal: PATIENCE }
+    }
+}
+
+/// What an open loop measured.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// Requests per second that were meant to be sent.
+    pub offered: f64,
+    /// Requests per second that were answered with 200 within [`PATIENCE`].
+    pub goodput: f64,
+    /// Requests per second that were refused with 503.
+    pub unavailable: f64,
+    /// Requests per second that were refused with 429.
+    pub limited: f64,
+    /// Requests per second that were answered with another status.
+    pub others: f64,
+    /// Requests per second whose answer came too late or not at all.
+    pub lost: f64,
+    /// Of what was answered with 200.
+    pub accepted: Latencies,
+    /// Of what was refused, from when it was sent: a client that waited for a connection was not refused yet.
+    pub refused: Latencies,
+    /// Refusals without `retry-after`.
+    pub without_retry_after: u64,
+    /// When the last request was meant to be sent that did not have its 200 within [`Offer::normal`].
+    pub abnormal_until: Duration,
+    /// How many cores this process needed while it asked. Near 1 the figures are about the driver.
+    pub driver: f64,
+}
+
+struct Books {
+    accepted: Latencies,
+    refused: Latencies,
+    good: u64,
+    unavailable: u64,
+    limited: u64,
+    others: u64,
+    without_retry_after: u64,
+    abnormal_until: Duration,
+}
+
+/// Offers a load: each request is made by whichever caller is free, as soon as its time has come. Gaps are exponentially
+/// distributed, as those between independent clients are, and the same in each run.
+pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
+    let schedule: Arc<[Duration]> = schedule(offer.rate, offer.duration).into();
+    let due = Arc::new(Semaphore::new(0));
+    let next = Rc::new(Cell::new(0));
+    let books = Rc::new(RefCell::new(Books {
+        accepted: Latencies::new(),
+        refused: Latencies::new(),
+        good: 0,
+        unavailable: 0,
+        limited: 0,
+        others: 0,
+        without_retry_after: 0,
+        abnormal_until: Duration::ZERO,
+    }));
+    let begun = Instant::now();
+    let mut tasks = JoinSet::new();
+    for mut caller in callers {
+        let (schedule, due) = (Arc::clone(&schedule), Arc::clone(&due));
+        let (next, books) = (Rc::clone(&next), Rc::clone(&books));
+        tasks.spawn_local(async move {
+            // Permits come in the order of the schedule, so that whoever has one takes the next entry.
+            while let Ok(permit) = due.acquire().await {
+                permit.forget();
+                let Some(meant) = schedule.get(next.replace(next.get() + 1)) else { break };
+                attempt(&mut caller, begun, *meant, offer, &books).await;
+            }
+        });
+    }
+    let cpu = own_cpu()?;
+    let pace = pace(begun, Arc::clone(&schedule), Arc::clone(&due));
+    sleep((begun + offer.duration).saturating_duration_since(Instant::now())).await;
+    let driver = (own_cpu()? - cpu).as_secs_f64() / begun.elapsed().as_secs_f64();
+    // Whoever still waits has its patience, but nobody asks anew who has not yet.
+    next.set(schedule.len());
+    due.close();
+    let end = tokio::time::Instant::from_std(begun + offer.duration + PATIENCE);
+    let all = async { while tasks.join_next().await.is_some() {} };
+    let _ = timeout_at(end, all).await;
+    tasks.shutdown().await;
+    pace.join().map_err(|_| "the pacemaker failed")?;
+
+    let books = books.borrow();
+    let seconds = offer.duration.as_secs_f64();
+    let per_second = |count: u64| count as f64 / seconds;
+    let answered = books.good + books.unavailable + books.limited + books.others;
+    Ok(Open {
+        offered: schedule.len() as f64 / seconds,
+        goodput: per_second(books.good),
+        unavailable: per_second(books.unavailable),
+        limited: per_second(books.limited),
+        others: per_second(books.others),
+        lost: per_second((schedule.len() as u64).saturating_sub(answered)),
+        accepted: books.accepted.clone(),
+        refused: books.refused.clone(),
+        without_retry_after: books.without_retry_after,
+        abnormal_until: books.abnormal_until,
+        driver,
+    })
+}
+
+/// Makes a request whose time has come, and enters what became of it.
+async fn attempt(
+    caller: &mut impl Caller,
+    begun: Instant,
+    meant: Duration,
+    offer: Offer,
+    books: &RefCell<Books>,
+) {
+    let mut answer = None;
+    let mut sent = Instant::now();
+    for _ in 0..=offer.retries {
+        sent = Instant::now();
+        answer = caller.call().await.ok();
+        if answer.is_some_and(|answer| answer.status == 200) {
+            break;
+        }
+    }
+    let latency = begun.elapsed().saturating_sub(meant);
+    let mut books = books.borrow_mut();
+    let is_good = match answer {
+        Some(Answer { status: 200, .. }) => {
+            books.accepted.add(latency);
+            let is_good = latency <= PATIENCE;
+            books.good += u64::from(is_good);
+            is_good && latency <= offer.normal
+        }
+        Some(answer @ Answer { status: 429 | 503, .. }) => {
+            books.refused.add(sent.elapsed());
+            books.without_retry_after += u64::from(!answer.retry_after);
+            let is_limit = answer.status == 429;
+            books.limited += u64::from(is_limit);
+            books.unavailable += u64::from(!is_limit);
+            false
+        }
+        Some(_) => {
+            books.others += 1;
+            false
+        }
+        None => false,
+    };
+    if !is_good {
+        books.abnormal_until = books.abnormal_until.max(meant);
+    }
+}
+
+/// Hands out a permit for each entry when its time has come. The timer of tokio knows milliseconds only.
+fn pace(begun: Instant, schedule: Arc<[Duration]>, due: Arc<Semaphore>) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let mut given = 0;
+        while given < schedule.len() && !due.is_closed() {
+            let now = begun.elapsed();
+            let count = schedule[given..].iter().take_while(|meant| **meant <= now).count();
+            due.add_permits(count);
+            given += count;
+            if let Some(meant) = schedule.get(given) {
+                thread::sleep(meant.saturating_sub(begun.elapsed()).min(Duration::from_millis(100)));
+            }
+        }
+    })
+}
+
+/// When each request is meant to be sent.
+fn schedule(rate: f64, duration: Duration) -> Vec<Duration> {
+    // xorshift64: any numbers without a pattern do, as long as they are the same in each run.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut at = 0.0;
+    let mut schedule = Vec::new();
+    loop {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let uniform = ((state >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
+        at -= uniform.ln() / rate;
+        if at >= duration.as_secs_f64() {
+            return schedule;
+        }
+        schedule.push(Duration::from_secs_f64(at));
+    }
+}
+
+/// Runs an open loop beside something else, on a thread of its own, so that neither waits for the other in this process. Its
+/// callers are connected when this returns, and `delay` later it begins.
+pub async fn beside<C: Caller>(
+    connect: impl AsyncFnOnce() -> Result<Vec<C>> + Send + 'static,
+    delay: Duration,
+    offer: Offer,
+) -> Result<Beside> {
+    let (tell, ready) = oneshot::channel();
+    let running = spawn_blocking(move || {
+        run(async move {
+            let callers = connect().await?;
+            let _ = tell.send(());
+            sleep(delay).await;
+            open(callers, offer).await
+        })
+    });
+    // An error in connecting is told when it is waited for.
+    let _ = ready.await;
+    Ok(Beside(running))
+}
+
+/// An open loop that goes on.
+pub struct Beside(JoinHandle<Result<Open>>);
+
+impl Beside {
+    /// Waits for its end.
+    pub async fn end(self) -> Result<Open> {
+        self.0.await?
+    }
+}
