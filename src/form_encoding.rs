@@ -16,6 +16,9 @@ pub struct InvalidEncoding;
 /// [`InvalidEncoding`].
 pub fn decode(text: &str) -> Result<String, InvalidEncoding> {
     let bytes = text.as_bytes();
+    if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Ok(text.to_owned());
+    }
     let is_hex = |index: usize| bytes.get(index).is_some_and(u8::is_ascii_hexdigit);
     let stray = bytes.iter().enumerate().any(|(i, byte)| *byte == b'%' && !(is_hex(i + 1) && is_hex(i + 2)));
     if stray {

@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -105,13 +105,41 @@ impl<'de> Visitor<'de> for UniqueNames {
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// One string, or several (RFC 7519 §4.1.3, the `aud` claim).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OneOrMany {
     /// A single JSON string.
     One(String),
     /// An array of strings.
     Many(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Strings)
+    }
+}
+
+/// Reads one string or an array of them; what serde derives for such an enum reads everything twice.
+struct Strings;
+
+impl<'de> Visitor<'de> for Strings {
+    type Value = OneOrMany;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or an array of strings")
+    }
+
+    fn visit_str<E>(self, one: &str) -> Result<OneOrMany, E> {
+        Ok(OneOrMany::One(one.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut several: A) -> Result<OneOrMany, A::Error> {
+        let mut many = Vec::new();
+        while let Some(one) = several.next_element()? {
+            many.push(one);
+        }
+        Ok(OneOrMany::Many(many))
+    }
 }
 
 impl OneOrMany {

@@ -96,7 +96,14 @@ impl SigningKey {
     pub fn sign_access_token(&self, payload: &[u8]) -> Result<String, SigningError> {
         use base64::engine::{Engine, general_purpose::URL_SAFE_NO_PAD};
 
-        let mut token = String::with_capacity(self.access_token_header.len() + payload.len() * 4 / 3 + 700);
+        // Room for the longest signature of the algorithm, RSA with 4096 bits; what is left over is wiped with the rest.
+        let signature = match self.alg {
+            SigningAlgorithm::RS256 | SigningAlgorithm::PS256 => 684,
+            SigningAlgorithm::ES384 => 129,
+            SigningAlgorithm::ES256 | SigningAlgorithm::EdDSA | SigningAlgorithm::HS256 => 88,
+        };
+        let length = self.access_token_header.len() + payload.len().div_ceil(3) * 4 + signature;
+        let mut token = String::with_capacity(length);
         token.push_str(&self.access_token_header);
         URL_SAFE_NO_PAD.encode_string(payload, &mut token);
         let signature = self.key.sign_bytes(token.as_bytes())?;

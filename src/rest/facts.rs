@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, Method, header::AUTHORIZATION, request::Parts},
+    http::{HeaderMap, HeaderName, Method, header::AUTHORIZATION, request::Parts},
 };
 
 use super::error::Challenge;
@@ -17,6 +17,8 @@ use crate::{
     secret::Secret,
     telemetry::RequestRecord,
 };
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 /// Facts about a request that no client can choose.
 pub(super) struct Facts {
@@ -45,17 +47,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Facts {
             _ => "GET",
         };
         let record = parts.extensions.get::<Arc<RequestRecord>>().cloned().unwrap_or_default();
-        let came_with = |name: &str| {
-            authorization(&parts.headers).iter().any(|value| {
-                value.expose().split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case(name))
-            })
-        };
-        let scheme = match (came_with("DPoP"), came_with("Bearer")) {
-            (true, _) => Some(Scheme::Dpop),
-            (false, true) => Some(Scheme::Bearer),
-            (false, false) => None,
-        };
-        Ok(Self { source, certificate, http_method, scheme, record })
+        Ok(Self { source, certificate, http_method, scheme: scheme(&parts.headers), record })
     }
 }
 
@@ -65,7 +57,7 @@ impl Facts {
         Sender {
             source: self.source,
             certificate: self.certificate.clone(),
-            dpop_proofs: values(headers, "dpop"),
+            dpop_proofs: values(headers, &DPOP),
             http_method: self.http_method,
             endpoint: Endpoint::Rest(path),
         }
@@ -87,11 +79,26 @@ impl Facts {
     }
 }
 
-/// Every `Authorization` header. Bytes outside ASCII cannot be credentials and become a text that is none.
-pub(super) fn authorization(headers: &HeaderMap) -> Vec<Secret<String>> {
-    values(headers, AUTHORIZATION.as_str())
+/// With which scheme a token comes, if one does.
+fn scheme(headers: &HeaderMap) -> Option<Scheme> {
+    let came_with =
+        |name: &str| {
+            headers.get_all(AUTHORIZATION).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+                value.split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case(name))
+            })
+        };
+    match (came_with("DPoP"), came_with("Bearer")) {
+        (true, _) => Some(Scheme::Dpop),
+        (false, true) => Some(Scheme::Bearer),
+        (false, false) => None,
+    }
 }
 
-fn values(headers: &HeaderMap, name: &str) -> Vec<Secret<String>> {
+/// Every `Authorization` header. Bytes outside ASCII cannot be credentials and become a text that is none.
+pub(super) fn authorization(headers: &HeaderMap) -> Vec<Secret<String>> {
+    values(headers, &AUTHORIZATION)
+}
+
+fn values(headers: &HeaderMap, name: &HeaderName) -> Vec<Secret<String>> {
     headers.get_all(name).iter().map(|value| Secret::from(value.to_str().unwrap_or_default())).collect()
 }

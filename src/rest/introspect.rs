@@ -2,8 +2,8 @@
 
 use axum::{
     body::Body,
-    extract::State,
-    http::{HeaderMap, Uri, header},
+    extract::{Request, State},
+    http::{HeaderMap, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 
@@ -21,13 +21,8 @@ use crate::oauth::{
 
 const PATH: &str = "/introspect";
 
-pub(super) async fn introspect(
-    State(rest): State<Rest>,
-    facts: Facts,
-    headers: HeaderMap,
-    uri: Uri,
-    body: Body,
-) -> Response {
+pub(super) async fn introspect(State(rest): State<Rest>, facts: Facts, request: Request) -> Response {
+    let (Parts { headers, uri, .. }, body) = request.into_parts();
     facts.record.set_endpoint("introspect");
     match answer(&rest, &facts, &headers, &uri, body).await {
         Ok((media_type, answer)) => {

@@ -1,10 +1,9 @@
 //! POST /token (RFC 6749 §3.2).
 
 use axum::{
-    Json,
     body::Body,
-    extract::State,
-    http::{HeaderMap, Uri},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 
@@ -21,19 +20,15 @@ use crate::oauth::{
 };
 
 const PATH: &str = "/token";
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-pub(super) async fn token(
-    State(rest): State<Rest>,
-    facts: Facts,
-    headers: HeaderMap,
-    uri: Uri,
-    body: Body,
-) -> Response {
+pub(super) async fn token(State(rest): State<Rest>, facts: Facts, request: Request) -> Response {
+    let (Parts { headers, uri, .. }, body) = request.into_parts();
     facts.record.set_endpoint("token");
     match issue(&rest, &facts, &headers, &uri, body).await {
         Ok(response) => {
             facts.record.add_issued(response.alg.as_str());
-            let mut response = no_store(Json(response).into_response());
+            let mut response = no_store(([(header::CONTENT_TYPE, JSON)], response.to_json()).into_response());
             let nonce = rest.server.next_dpop_nonce(&facts.sender(&headers, PATH));
             add_dpop_nonce(&mut response, nonce.as_ref());
             response

@@ -10,7 +10,7 @@ const NAME: &[u8] = b"content-length:";
 /// A scan over one head.
 #[derive(Debug, Default)]
 pub(super) struct LengthField {
-    /// Bytes of the current line so far, line ends not counted.
+    /// Bytes of the current line so far, up to the first that differs from `NAME`; line ends are not counted.
     column: usize,
     /// Whether the current line differs from `NAME` already.
     other: bool,
@@ -27,11 +27,15 @@ impl LengthField {
     }
 
     /// Goes on with the next bytes of the head; those after its end are ignored.
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            if self.ended {
-                return;
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
+        while !self.ended {
+            if self.other {
+                // What follows in a line that is another one says nothing.
+                let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return };
+                bytes = &bytes[end..];
             }
+            let Some((&byte, rest)) = bytes.split_first() else { return };
+            bytes = rest;
             match byte {
                 b'\n' => {
                     self.ended = self.started && self.column == 0;
@@ -40,7 +44,6 @@ impl LengthField {
                     self.other = false;
                 }
                 b'\r' => {}
-                _ if self.other => self.column += 1,
                 _ => {
                     self.other = byte.to_ascii_lowercase() != NAME[self.column];
                     self.column += 1;

@@ -167,7 +167,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        // h2 would send a DATA frame of 256 bytes or more in a write of its own and the trailers of a gRPC call in another.
+        // For a stream that takes one slice at a time it copies frames up to 1 KiB, and an answer is one write.
+        self.head.is_some() && self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -223,10 +225,24 @@ fn timed_out(reason: &'static str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    };
+
+    use axum::body::Bytes;
+    use http::{HeaderMap, Request, Response};
+    use http_body_util::{BodyExt, Full};
+    use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
     use crate::{serve::connection::PREFACE, telemetry::Protocol};
+
+    fn opening() -> Opening {
+        Opening { bytes: *PREFACE, length: 0, protocol: Protocol::Http2, began: Instant::now() }
+    }
 
     /// Takes everything and gets nothing sent, like TLS over a socket that is full.
     struct Hoard;
@@ -249,12 +265,86 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_taken_over_and_not_sent_is_a_stall_too() {
         let limit = Duration::from_secs(15);
-        let opening =
-            Opening { bytes: *PREFACE, length: 0, protocol: Protocol::Http2, began: Instant::now() };
-        let mut socket = Socket::new(Hoard, &opening, Activity::new(), None, limit);
+        let mut socket = Socket::new(Hoard, &opening(), Activity::new(), None, limit);
         socket.write_all(b"answer").await.unwrap();
         let begun = Instant::now();
         assert_eq!(socket.flush().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(begun.elapsed().as_secs(), limit.as_secs());
+    }
+    /// Counts the writes, each of which a socket of the system would make a call.
+    struct Counted(DuplexStream, Arc<AtomicUsize>);
+
+    impl AsyncRead for Counted {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for Counted {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.1.fetch_add(1, Relaxed);
+            Pin::new(&mut self.0).poll_write(cx, bytes)
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            slices: &[io::IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            self.1.fetch_add(1, Relaxed);
+            Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    #[tokio::test]
+    async fn the_answer_to_a_call_is_one_write() {
+        let (client, server) = duplex(64 * 1024);
+        let writes = Arc::<AtomicUsize>::default();
+        let stream = Counted(server, Arc::clone(&writes));
+        let socket = Socket::new(stream, &opening(), Activity::new(), None, Duration::from_secs(15));
+        // As a token is answered: headers, a message, trailers.
+        let answer = service_fn(|_: Request<Incoming>| async {
+            let trailers = async { Some(Ok::<_, Infallible>(HeaderMap::new())) };
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(vec![0; 700])).with_trailers(trailers)))
+        });
+        let connection =
+            http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), answer);
+        tokio::spawn(connection);
+
+        let (caller, connection) = h2::client::handshake(client).await.unwrap();
+        tokio::spawn(connection);
+        let mut before = 0;
+        // The first call shares its writes with the settings of the connection.
+        for _ in 0..2 {
+            before = writes.load(Relaxed);
+            let mut caller = caller.clone().ready().await.unwrap();
+            let request = Request::post("http://localhost/").body(()).unwrap();
+            let mut body = caller.send_request(request, true).unwrap().0.await.unwrap().into_body();
+            while let Some(data) = body.data().await {
+                body.flow_control().release_capacity(data.unwrap().len()).unwrap();
+            }
+            body.trailers().await.unwrap();
+        }
+        assert_eq!(writes.load(Relaxed) - before, 1);
     }
 }

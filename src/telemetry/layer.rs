@@ -7,8 +7,12 @@
 
 use std::{
     future::Future,
+    hash::{BuildHasher, RandomState},
     str,
-    sync::Arc,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -140,24 +144,25 @@ fn outcome_of(status: Option<u16>, grpc_status: Option<u16>, error: Option<&str>
     }
 }
 
-/// The caller's request id if it is fit to be logged and sent back, else 128 random bits.
+/// The caller's request id if it is fit to be logged and sent back, else one of our own.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let fit = |value: &&HeaderValue| {
         (1..=128).contains(&value.len())
             && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
     };
-    headers.get(REQUEST_ID).filter(fit).cloned().unwrap_or_else(random_id)
+    headers.get(REQUEST_ID).filter(fit).cloned().unwrap_or_else(unique_id)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a request id is no secret and no test depends on its value")]
-fn random_id() -> HeaderValue {
+/// 128 bits that nobody can count requests by: a keyed hash of their number, at a fraction of what random bytes cost.
+fn unique_id() -> HeaderValue {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut bytes = [0; 16];
-    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
-        return HeaderValue::from_static("unnamed");
-    }
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let halves = [0_u64, 1].map(|half| KEYS.hash_one((number, half)).to_be_bytes());
     let mut hex = [0; 32];
-    for (pair, byte) in hex.chunks_exact_mut(2).zip(bytes) {
+    for (pair, byte) in hex.chunks_exact_mut(2).zip(halves.as_flattened()) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
         pair[1] = DIGITS[usize::from(byte & 15)];
     }
