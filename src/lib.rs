@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`clock`] [`random`] [`secret`] | the time, unpredictable bytes, values that cannot be printed | 0 |
 //! | [`form_encoding`] [`peer`] [`readiness`] | strict form decoding, who is connected, whether requests are welcome | 0 |
+//! | [`refusal`] | why a request is refused when there are too many | 0 |
 //! | [`sealing`] [`private_file`] | secrets at rest, under the master keys; files nobody else reads | 1 |
 //! | [`rate`] [`pool`] | so many events per time and key; threads for work that takes long, shared fairly | 1 |
 //! | [`certificates`] | X.509: what a certificate says, and whether an authority stands behind it; no OAuth | 1 |
@@ -61,6 +62,7 @@ pub mod private_file;
 pub mod random;
 pub mod rate;
 pub mod readiness;
+pub mod refusal;
 pub mod rest;
 pub mod sealing;
 pub mod secret;

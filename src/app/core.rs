@@ -50,7 +50,7 @@ pub struct Core {
     /// The files that must be read again when they change.
     pub watched: Vec<Watched>,
     pub(super) clock: Arc<dyn Clock>,
-    secrets: Arc<SecretVerifier>,
+    pub(super) secrets: Arc<SecretVerifier>,
 }
 
 impl Core {

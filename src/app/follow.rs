@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{task::JoinSet, time};
 
-use super::Core;
+use super::{Core, figures};
 use crate::{
     clock::Timestamp,
     config::Config,
@@ -55,12 +55,16 @@ pub fn follow(core: &Arc<Core>, config: &Config, readiness: &Readiness, metrics:
     let mut tasks = JoinSet::new();
     let replica = Arc::clone(&core.replica);
     tasks.spawn(async move { replica.follow(poll).await });
-    tasks.spawn(tick(Arc::clone(core), bounds, readiness.clone(), metrics.clone()));
+    tasks.spawn(tick(Arc::clone(core), bounds, readiness.clone()));
+    // The metrics may outlive the server.
+    let read = Arc::downgrade(core);
+    figures::read_pools(core, metrics);
+    metrics.read_store(move || read.upgrade().map(|core| of_store(&core, bounds)));
     tasks.spawn(chores(Arc::clone(core), config.store.snapshot_file.clone()));
     tasks
 }
 
-async fn tick(core: Arc<Core>, bounds: Bounds, readiness: Readiness, metrics: Metrics) {
+async fn tick(core: Arc<Core>, bounds: Bounds, readiness: Readiness) {
     let mut interval = time::interval(TICK);
     interval.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
@@ -72,21 +76,25 @@ async fn tick(core: Arc<Core>, bounds: Bounds, readiness: Readiness, metrics: Me
         if before != state {
             announce(state, bounds);
         }
-        metrics.store(&StoreFigures {
-            age: core.replica.freshness.age(now).unwrap_or(Duration::MAX),
-            state: state as u8,
-            revocations: core.replica.revocations.len(),
-            cached_clients: core.clients.cached_count(),
-            statements: core.store.store.statements(),
-            claims: claims(&core.replays.figures()),
-            key_ages: core
-                .keys
-                .current()
-                .signing_since()
-                .iter()
-                .map(|(alg, since)| (alg.as_str(), now.since(*since)))
-                .collect(),
-        });
+    }
+}
+
+fn of_store(core: &Core, bounds: Bounds) -> StoreFigures {
+    let now = core.clock.now();
+    StoreFigures {
+        age: core.replica.freshness.age(now),
+        state: state(&core.replica.freshness, bounds, now) as u8,
+        revocations: core.replica.revocations.len(),
+        cached_clients: core.clients.cached_count(),
+        statements: core.store.store.statements(),
+        claims: claims(&core.replays.figures()),
+        key_ages: core
+            .keys
+            .current()
+            .signing_since()
+            .iter()
+            .map(|(alg, since)| (alg.as_str(), now.since(*since)))
+            .collect(),
     }
 }
 

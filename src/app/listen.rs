@@ -10,7 +10,7 @@ use std::{
 use tokio::net::TcpListener;
 
 use super::{
-    Core, StartError, descriptors, follow, overload, proxy, reload,
+    Core, StartError, descriptors, figures, follow, overload, proxy, reload,
     tls::{self, PublicTls},
     watch,
 };
@@ -19,19 +19,20 @@ use crate::{
     config::Config,
     readiness::Readiness,
     serve::{self, Limits, Shutdown},
-    telemetry::{Metrics, Telemetry},
+    telemetry::{LogQueue, Metrics, Telemetry},
 };
 
 /// How long the last writes may take.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves on both listeners until a signal ends it, then returns.
-pub(super) async fn until_signal(config: Config, mut core: Core) -> Result<(), StartError> {
+pub(super) async fn until_signal(config: Config, mut core: Core, log: LogQueue) -> Result<(), StartError> {
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
     let readiness = Readiness::default();
     let started = std::time::UNIX_EPOCH + SystemClock.now().since(crate::clock::Timestamp::from_seconds(0));
     let telemetry = Telemetry::new(Metrics::new(env!("CARGO_PKG_VERSION"), started));
+    telemetry.metrics().read_log(log);
 
     let (routes, health) = core.routes(&config, &readiness)?;
     let ops_routes = core.ops_routes(&config, telemetry.metrics().clone(), &readiness)?;
@@ -57,6 +58,7 @@ pub(super) async fn until_signal(config: Config, mut core: Core) -> Result<(), S
     let mut beside = follow(&core, &config, &readiness, telemetry.metrics());
     let (public, files, dev_authority) = tls.on(public);
     let (public, guard) = overload::guard(&config, &core.clock, proxy::behind(&config, public));
+    figures::read_guard(&guard, telemetry.metrics());
     beside.spawn(guard.watch());
     watched.extend(files);
     beside.spawn(watch::watch(watched, telemetry.metrics().clone(), watch::INTERVAL));

@@ -6,6 +6,7 @@
 //! - `start`, `snapshot`: what it knows when it starts, with or without its store
 //! - `descriptors`: how many connections the open files allow
 //! - `listen`: from the first socket to the end
+//! - `figures`: what the metrics read from it
 //! - `follow`: what goes on beside the requests
 //! - `reload`: SIGHUP replaces the configured clients
 //! - `federation`: whose tokens prove who asks
@@ -24,6 +25,7 @@ mod core;
 mod descriptors;
 mod error;
 mod federation;
+mod figures;
 mod follow;
 mod keys;
 mod listen;
@@ -37,7 +39,7 @@ mod stores;
 pub mod tls;
 pub mod watch;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 pub use self::{
     admin::{open_clients, open_explainer, open_keys},
@@ -49,8 +51,11 @@ pub use self::{
 use crate::{
     clock::SystemClock,
     config::{Config, LogFormat},
-    telemetry,
+    telemetry::{self, LogQueue},
 };
+
+/// How long the end waits for somebody to read the last lines of the log.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Runs the server until a signal ends it, then returns.
 ///
@@ -61,10 +66,16 @@ pub fn run(config: Config) -> Result<(), StartError> {
         LogFormat::Text => telemetry::Format::Text,
         LogFormat::Json => telemetry::Format::Json,
     };
-    telemetry::logging::init(&config.log, format)?;
+    let log = telemetry::logging::init(&config.log, format)?;
+    let ended = serve(config, log.clone());
+    log.finish(LAST_LINES);
+    ended
+}
+
+fn serve(config: Config, log: LogQueue) -> Result<(), StartError> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let core = Core::build(&config, Arc::new(SystemClock), &std::env::temp_dir()).await?;
-        listen::until_signal(config, core).await
+        listen::until_signal(config, core, log).await
     })
 }
 

@@ -133,7 +133,7 @@ impl fmt::Debug for Watched {
 /// Looks at the files every `interval` and at SIGHUP, for ever.
 pub async fn watch(mut files: Vec<Watched>, metrics: Metrics, interval: Duration) {
     for watched in &files {
-        metrics.file_stale(watched.name, false);
+        metrics.file_watched(watched.name);
     }
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => Some(hangup),

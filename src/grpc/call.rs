@@ -45,6 +45,9 @@ impl Call {
     pub(super) fn finish<T>(&self, result: Result<T, Error>) -> Result<Response<T>, Status> {
         result.map(Response::new).map_err(|error| {
             self.record.refuse(error.code(), error.log_detail().as_deref());
+            if let Some(reason) = error.too_many() {
+                self.record.set_too_many(reason);
+            }
             error::status(&error)
         })
     }

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_stream::Stream;
 use tonic::{Code, Status};
 
-use crate::oauth::Error;
+use crate::{oauth::Error, refusal::RefusalReason};
 
 /// How long a caller may leave a message untaken.
 const SLOW_READER: Duration = Duration::from_secs(10);
@@ -47,7 +47,7 @@ impl Streams {
     pub(super) fn place(&self) -> Result<Place, Error> {
         match Arc::clone(&self.places).try_acquire_owned() {
             Ok(permit) => Ok(Place { permit, patience: self.patience, ending: self.ending.clone() }),
-            Err(_) => Err(Error::Busy { retry_after: FULL_RETRY }),
+            Err(_) => Err(Error::Busy { reason: RefusalReason::QueueFull, retry_after: FULL_RETRY }),
         }
     }
 }

@@ -33,6 +33,7 @@ use crate::{
     jose::{SigningAlgorithm, jwk::PublishedJwkSet, verification_key::InvalidKey},
     random::Random,
     rate::{Rate, RateLimiter},
+    refusal::RefusalReason,
 };
 
 /// When a caller should come back to a replica that has lost touch with its store.
@@ -202,9 +203,10 @@ impl AuthorizationServer {
     ) -> Result<AuthenticatedClient, Error> {
         let client = self.authenticator.authenticate(claim, sender, now).await?;
         if let Some(limiter) = &self.client_limiter {
-            limiter
-                .charge(&client.client_id, now)
-                .map_err(|retry_after| Error::RateLimited { retry_after })?;
+            limiter.charge(&client.client_id, now).map_err(|retry_after| Error::RateLimited {
+                reason: RefusalReason::ClientRate,
+                retry_after,
+            })?;
         }
         Ok(client)
     }

@@ -6,7 +6,7 @@
 use std::{borrow::Cow, fmt, time::Duration};
 
 use super::{client::assertion::refusal::AssertionRefusal, federation::refusal::FederationRefusal};
-use crate::certificates::Untrusted;
+use crate::{certificates::Untrusted, refusal::RefusalReason};
 
 /// Why a request was refused or could not be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,11 +40,15 @@ pub enum Error {
     InsufficientScope(&'static str),
     /// Too many requests, failed attempts, or signatures that wait; the caller may try again later (RFC 6585 §4).
     RateLimited {
+        /// Of what there was too much.
+        reason: RefusalReason,
         /// When to try again.
         retry_after: Duration,
     },
     /// The server is too busy to serve this request in time (RFC 6749 §4.1.2.1 has the name).
     Busy {
+        /// Of what there was too much.
+        reason: RefusalReason,
         /// When to try again.
         retry_after: Duration,
     },
@@ -143,6 +147,14 @@ pub enum TokenRefusal {
 }
 
 impl Error {
+    /// What there is too much of, if that is why.
+    pub const fn too_many(&self) -> Option<RefusalReason> {
+        match self {
+            Self::RateLimited { reason, .. } | Self::Busy { reason, .. } => Some(*reason),
+            _ => None,
+        }
+    }
+
     /// A malformed request, and what to do about it.
     pub fn invalid_request(description: impl Into<Cow<'static, str>>) -> Self {
         Self::InvalidRequest(Description::new(description))
@@ -196,8 +208,8 @@ impl Error {
     /// When the caller may try again, if a retry makes sense.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after }
-            | Self::Busy { retry_after }
+            Self::RateLimited { retry_after, .. }
+            | Self::Busy { retry_after, .. }
             | Self::TemporarilyUnavailable { retry_after } => Some(*retry_after),
             _ => None,
         }

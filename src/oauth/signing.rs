@@ -6,6 +6,7 @@ use super::{authorization_server::AuthorizationServer, client::ClientId, error::
 use crate::{
     jose::{SigningKey, private_key::SigningError},
     pool::{Pool, Refused},
+    refusal::RefusalReason,
 };
 
 /// The threads that sign for clients.
@@ -34,8 +35,11 @@ impl AuthorizationServer {
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::OwnShare { retry_after } => Self::RateLimited { retry_after },
-            Refused::Full { retry_after } | Refused::Late { retry_after } => Self::Busy { retry_after },
+            Refused::OwnShare { retry_after } => {
+                Self::RateLimited { reason: RefusalReason::OwnShare, retry_after }
+            }
+            Refused::Full { retry_after } => Self::Busy { reason: RefusalReason::QueueFull, retry_after },
+            Refused::Late { retry_after } => Self::Busy { reason: RefusalReason::WaitedTooLong, retry_after },
             Refused::Broken => Self::ServerError("a job of a pool was not done to its end".to_owned()),
         }
     }

@@ -69,6 +69,9 @@ impl Refusal {
         match self {
             Self::OAuth(error) => {
                 record.refuse(error.code(), error.log_detail().as_deref());
+                if let Some(reason) = error.too_many() {
+                    record.set_too_many(reason);
+                }
                 oauth(error, challenge)
             }
             Self::UnsupportedMediaType => {

@@ -86,7 +86,7 @@ impl Connections {
             return;
         };
 
-        let _open = self.edge.telemetry().metrics().connection_open(opening.protocol);
+        let _open = self.edge.telemetry().metrics().connection_open(opening.protocol, peer.secure);
         let service = EdgeService::new(Arc::clone(&self.edge), peer.clone(), Arc::clone(&activity));
         let head = (opening.protocol == Protocol::Http1).then_some(self.limits.header);
         let socket = Socket::new(stream, &opening, Arc::clone(&activity), head, self.limits.write_stall);

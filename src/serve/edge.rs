@@ -132,6 +132,9 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
         if let Some(refusal) =
             edge.overload.as_ref().and_then(|guard| guard.admit(&self.peer, &request).err())
         {
+            if let Some(reason) = refusal.too_many {
+                edge.telemetry.metrics().turned_away(reason);
+            }
             return Box::pin(async move {
                 Ok(turn_away(request, refusal).await.map(|body| TrackedBody::new(body, in_flight)))
             });

@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::refusal::RefusalReason;
+
 /// What the caller speaks, told by the request's content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -53,11 +55,18 @@ pub(super) struct Refusal {
     description: &'static str,
     /// When to come back, if that makes sense.
     retry_after: Option<Duration>,
+    /// What there is too much of, if that is why.
+    pub(super) too_many: Option<RefusalReason>,
 }
 
 impl Refusal {
     const fn new(status: StatusCode, code: Code, error: &'static str, description: &'static str) -> Self {
-        Self { status, code, error, description, retry_after: None }
+        Self { status, code, error, description, retry_after: None, too_many: None }
+    }
+
+    /// The same, because there are too many.
+    const fn for_too_many(self, reason: RefusalReason) -> Self {
+        Self { too_many: Some(reason), ..self }
     }
 
     /// The same, for who should come back after a while.
@@ -141,6 +150,7 @@ pub(super) const OVERLOADED: Refusal = Refusal::new(
     "temporarily_unavailable",
     "the server is busy; try again later",
 )
+.for_too_many(RefusalReason::Overloaded)
 .after(Duration::from_secs(1));
 
 /// Too much came from one address. Nothing of the request was read.
@@ -149,7 +159,8 @@ pub(super) const TOO_MANY_REQUESTS: Refusal = Refusal::new(
     Code::ResourceExhausted,
     "temporarily_unavailable",
     "too many requests from this address; try again later",
-);
+)
+.for_too_many(RefusalReason::SourceRate);
 
 impl Refusal {
     /// The refusal in the caller's form.

@@ -20,6 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use tracing::Instrument;
 
 use super::{metrics::Metrics, request::RequestRecord, trace_context::TraceId};
+use crate::refusal::RefusalReason;
 
 /// Names a request in answers and logs; accepted from the caller when it is 1 to 128 of `A-Z a-z 0-9 . _ -`.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -96,9 +97,12 @@ impl Observation<'_> {
     fn report(&mut self, outcome: Option<&'static str>, status: Option<u16>, grpc_status: Option<u16>) {
         self.reported = true;
         let facts = self.record.take();
-        let outcome = outcome.unwrap_or_else(|| outcome_of(status, grpc_status, facts.error));
+        let outcome = outcome.unwrap_or_else(|| outcome_of(status, grpc_status, facts.error, facts.too_many));
         let duration = self.started.elapsed();
         self.metrics.request(facts.endpoint, facts.grant.unwrap_or_default(), outcome, duration);
+        if let Some(reason) = facts.too_many {
+            self.metrics.refused(reason);
+        }
         for alg in facts.issued {
             self.metrics.token_issued(alg);
         }
@@ -114,6 +118,7 @@ impl Observation<'_> {
             grant = facts.grant,
             outcome,
             error = facts.error,
+            too_many = facts.too_many.map(RefusalReason::as_str),
             status,
             grpc_status,
             duration_us = micros(duration),
@@ -130,8 +135,20 @@ impl Drop for Observation<'_> {
     }
 }
 
-/// `ok`, `refused` (the caller's fault) or `failed` (ours).
-fn outcome_of(status: Option<u16>, grpc_status: Option<u16>, error: Option<&str>) -> &'static str {
+/// `ok`, `refused` (the caller's fault) or `failed` (ours); when there were too many, [`RefusalReason::outcome`]. A
+/// status alone tells those apart in REST, where 503 is `failed` unless its reason is known, and not in gRPC.
+fn outcome_of(
+    status: Option<u16>,
+    grpc_status: Option<u16>,
+    error: Option<&str>,
+    too_many: Option<RefusalReason>,
+) -> &'static str {
+    if let Some(reason) = too_many {
+        return reason.outcome();
+    }
+    if status == Some(429) || grpc_status == Some(8) {
+        return "limited";
+    }
     // UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS
     let grpc_failed = matches!(grpc_status, Some(2 | 4 | 13..=15));
     let failed_error = matches!(error, Some("server_error" | "temporarily_unavailable"));
@@ -221,15 +238,20 @@ mod tests {
 
     #[test]
     fn an_outcome_tells_whose_fault_it_was() {
-        assert_eq!(outcome_of(Some(200), None, None), "ok");
-        assert_eq!(outcome_of(Some(200), Some(0), None), "ok");
-        assert_eq!(outcome_of(Some(304), None, None), "ok");
-        assert_eq!(outcome_of(Some(401), None, Some("invalid_client")), "refused");
-        assert_eq!(outcome_of(Some(200), Some(16), None), "refused");
-        assert_eq!(outcome_of(Some(200), None, Some("invalid_token")), "refused");
-        assert_eq!(outcome_of(Some(503), None, None), "failed");
-        assert_eq!(outcome_of(Some(200), Some(13), None), "failed");
-        assert_eq!(outcome_of(Some(200), None, Some("server_error")), "failed");
+        assert_eq!(outcome_of(Some(200), None, None, None), "ok");
+        assert_eq!(outcome_of(Some(200), Some(0), None, None), "ok");
+        assert_eq!(outcome_of(Some(304), None, None, None), "ok");
+        assert_eq!(outcome_of(Some(401), None, Some("invalid_client"), None), "refused");
+        assert_eq!(outcome_of(Some(200), Some(16), None, None), "refused");
+        assert_eq!(outcome_of(Some(200), None, Some("invalid_token"), None), "refused");
+        assert_eq!(outcome_of(Some(503), None, None, None), "failed");
+        assert_eq!(outcome_of(Some(200), Some(13), None, None), "failed");
+        assert_eq!(outcome_of(Some(200), None, Some("server_error"), None), "failed");
+        assert_eq!(outcome_of(Some(429), None, Some("temporarily_unavailable"), None), "limited");
+        assert_eq!(outcome_of(Some(200), Some(8), Some("temporarily_unavailable"), None), "limited");
+        let busy = |reason| outcome_of(Some(503), Some(8), Some("temporarily_unavailable"), Some(reason));
+        assert_eq!(busy(RefusalReason::FailedAuthRate), "limited");
+        assert_eq!(busy(RefusalReason::QueueFull), "shed");
     }
 
     #[test]

@@ -5,9 +5,14 @@
 //! escaped once more by tracing-subscriber where it prints them quoted; this is the net under every `Display` value.
 //!
 //! Of dependencies only INFO and above is written: below it, they quote what callers send.
+//!
+//! Nobody who logs waits for standard error: see [`log_queue`](super::log_queue).
 
 use std::{
+    fs::File,
     io::{self, IsTerminal, Write},
+    os::fd::AsFd,
+    panic,
     str::FromStr,
 };
 
@@ -18,6 +23,8 @@ use tracing_subscriber::{
     fmt::{MakeWriter, SubscriberBuilder},
     layer::SubscriberExt,
 };
+
+use super::log_queue::LogQueue;
 
 /// The form of a log record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,27 +67,33 @@ pub enum LoggingError {
     /// Logging was set up before.
     #[error("logging is already set up in this process")]
     AlreadySet(#[from] SetGlobalDefaultError),
+    /// The operating system refused a descriptor or a thread.
+    #[error("the log cannot be written: {0}")]
+    Io(#[from] io::Error),
 }
 
-/// Sends the records that `filter` lets through to standard error, for the rest of the process.
+/// Sends the records that `filter` lets through to standard error, for the rest of the process; panics are records too. What
+/// is returned must be told when the process ends, or its last lines are lost.
 ///
 /// # Errors
 ///
-/// [`LoggingError::Filter`] when `filter` cannot be parsed, [`LoggingError::AlreadySet`] on a second call.
-pub fn init(filter: &str, format: Format) -> Result<(), LoggingError> {
+/// [`LoggingError::Filter`] when `filter` cannot be parsed, [`LoggingError::AlreadySet`] on a second call,
+/// [`LoggingError::Io`].
+pub fn init(filter: &str, format: Format) -> Result<LogQueue, LoggingError> {
     let colours = format == Format::Text && io::stderr().is_terminal();
+    // A descriptor of its own: the lock of `io::stderr` would be held for as long as a write takes.
+    let queue = LogQueue::start(File::from(io::stderr().as_fd().try_clone_to_owned()?))?;
+    let builder = builder(filter, colours, queue.clone())?;
     match format {
-        Format::Text => {
-            let records = builder(filter, colours, io::stderr)?.finish().with(discretion());
-            tracing::subscriber::set_global_default(records)?;
-        }
+        Format::Text => tracing::subscriber::set_global_default(builder.finish().with(discretion()))?,
         Format::Json => {
-            let records =
-                builder(filter, colours, io::stderr)?.json().flatten_event(true).finish().with(discretion());
+            let records = builder.json().flatten_event(true).finish().with(discretion());
             tracing::subscriber::set_global_default(records)?;
         }
     }
-    Ok(())
+    // The hook of the standard library writes to standard error itself, and so waits for whoever reads it.
+    panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    Ok(queue)
 }
 
 /// The same records for a writer of the caller's choice, without colours.

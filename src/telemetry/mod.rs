@@ -1,6 +1,7 @@
 //! What the service tells its operators: one log line per request, and metrics.
 //!
 //! - [`logging`]: where log records go, and in which form
+//! - [`log_queue`]: their way there, on which nobody waits
 //! - [`metrics`]: the name, help and labels of every metric
 //! - [`request`]: what a handler reports about the request it serves
 //! - [`layer`]: request id, trace context, and the one log line
@@ -10,6 +11,7 @@
 //! bodies or paths.
 
 pub mod layer;
+pub mod log_queue;
 pub mod logging;
 pub mod metrics;
 pub mod request;
@@ -17,7 +19,14 @@ pub mod trace_context;
 
 pub use self::{
     layer::Telemetry,
+    log_queue::LogQueue,
     logging::Format,
-    metrics::{HandshakeOutcome, Metrics, Protocol, StoreFigures},
+    metrics::{
+        Metrics,
+        connections::Protocol,
+        load::{GuardFigures, PoolFigures},
+        store::StoreFigures,
+        tls::HandshakeOutcome,
+    },
     request::RequestRecord,
 };

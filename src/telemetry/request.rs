@@ -6,6 +6,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::refusal::RefusalReason;
+
 /// The facts about one request, empty until a handler learns them.
 #[derive(Debug)]
 pub struct RequestRecord(Mutex<Facts>);
@@ -15,16 +17,28 @@ pub(super) struct Facts {
     pub(super) endpoint: &'static str,
     pub(super) grant: Option<&'static str>,
     pub(super) error: Option<&'static str>,
+    pub(super) too_many: Option<RefusalReason>,
     pub(super) client_id: Option<String>,
     pub(super) issued: Vec<&'static str>,
+}
+
+impl Facts {
+    const fn none() -> Self {
+        Self {
+            endpoint: "other",
+            grant: None,
+            error: None,
+            too_many: None,
+            client_id: None,
+            issued: Vec::new(),
+        }
+    }
 }
 
 impl RequestRecord {
     /// A record that knows nothing: its endpoint is `other`.
     pub fn new() -> Self {
-        let facts =
-            Facts { endpoint: "other", grant: None, error: None, client_id: None, issued: Vec::new() };
-        Self(Mutex::new(facts))
+        Self(Mutex::new(Facts::none()))
     }
 
     /// Names the endpoint that was matched, in words of the contract: `token`, `introspect`, `Issue`.
@@ -55,6 +69,11 @@ impl RequestRecord {
         }
     }
 
+    /// Tells that the request was refused because there are too many.
+    pub fn set_too_many(&self, reason: RefusalReason) {
+        self.facts().too_many = Some(reason);
+    }
+
     /// Counts one token that was issued, by its signature algorithm (RFC 7518 §3.1).
     pub fn add_issued(&self, alg: &'static str) {
         self.facts().issued.push(alg);
@@ -62,10 +81,7 @@ impl RequestRecord {
 
     /// Moves the facts out, leaving their defaults: they are read once.
     pub(super) fn take(&self) -> Facts {
-        std::mem::replace(
-            &mut *self.facts(),
-            Facts { endpoint: "other", grant: None, error: None, client_id: None, issued: Vec::new() },
-        )
+        std::mem::replace(&mut *self.facts(), Facts::none())
     }
 
     /// A panic elsewhere cannot leave the facts half-written: every setter is one assignment.

@@ -6,15 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const LAYER_0: [&str; 6] = ["clock", "form_encoding", "peer", "random", "readiness", "secret"];
+const LAYER_0: [&str; 7] = ["clock", "form_encoding", "peer", "random", "readiness", "refusal", "secret"];
 
 /// What each module may name beside itself and layer 0. A new module gets a line here.
-const MAY_NAME: [(&str, &[&str]); 25] = [
+const MAY_NAME: [(&str, &[&str]); 26] = [
     ("clock", &[]),
     ("form_encoding", &[]),
     ("peer", &[]),
     ("random", &[]),
     ("readiness", &[]),
+    ("refusal", &[]),
     ("pool", &[]),
     ("private_file", &[]),
     ("rate", &[]),

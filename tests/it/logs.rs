@@ -1,5 +1,7 @@
 //! The log of the real binary at its most talkative: no secret and no token in it, one record per line (V-71, V-72).
 
+mod stalled;
+
 use base64::engine::{
     Engine,
     general_purpose::{STANDARD, URL_SAFE},

@@ -18,6 +18,7 @@ mod claims;
 mod cli;
 mod client_authentication;
 mod config;
+mod deploy;
 mod dpop;
 mod durability;
 mod faults;

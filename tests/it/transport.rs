@@ -92,7 +92,7 @@ impl Server {
 
     /// Waits until `count` connections of `protocol` are open.
     async fn has_open(&self, protocol: &str, count: u64) -> bool {
-        let name = format!("mintage_connections{{protocol=\"{protocol}\"}}");
+        let name = format!("mintage_connections{{protocol=\"{protocol}\",tls=\"false\"}}");
         let is_so = || self.metric(&name) == count;
         timeout(raw::PATIENCE, until(is_so)).await.is_ok()
     }

@@ -30,6 +30,7 @@ use crate::{
         issuer::Issuer,
         sender::Endpoint,
     },
+    refusal::RefusalReason,
 };
 
 mod claims;
@@ -184,7 +185,9 @@ impl AssertionVerifier {
                         tracing::warn!(client_id = client.client_id.as_str(), %reason, "the keys of a client cannot be had");
                         Err(AssertionRefusal::KeysUnavailable)
                     }
-                    Err(KeyError::Busy { retry_after }) => return Err(Error::Busy { retry_after }),
+                    Err(KeyError::Busy { retry_after }) => {
+                        return Err(Error::Busy { reason: RefusalReason::Overloaded, retry_after });
+                    }
                 }
             }
         })

@@ -31,6 +31,7 @@ use crate::{
         sender::Sender,
         throttle::{Attempt, FailureThrottle},
     },
+    refusal::RefusalReason,
     secret::Secret,
 };
 
@@ -181,7 +182,10 @@ impl Authenticator {
         match verified {
             // Where the store is not read any more, a known client must not tell itself apart (V-22).
             Err(Error::InvalidClient(_) | Error::InvalidGrant(_)) if attempt.exhausted.is_some() => {
-                Err(Error::RateLimited { retry_after: attempt.exhausted.unwrap_or_default() })
+                Err(Error::RateLimited {
+                    reason: RefusalReason::FailedAuthRate,
+                    retry_after: attempt.exhausted.unwrap_or_default(),
+                })
             }
             Err(Error::InvalidClient(_) | Error::InvalidGrant(_)) => verified,
             _ => {
@@ -206,14 +210,15 @@ impl Authenticator {
         // Somebody chose the secret, so that somebody may guess it.
         let throttle = self.throttle.as_ref().filter(|_| assertion.is_of_secret());
         if let Some(retry_after) = throttle.and_then(|t| t.blocked(sender.source, client_id, now)) {
-            return Err(Error::RateLimited { retry_after });
+            return Err(Error::RateLimited { reason: RefusalReason::FailedAuthRate, retry_after });
         }
 
         let verified = self.assertions.verify(client.as_deref(), &assertion, sender.endpoint, now).await;
         if let (Some(throttle), Err(Error::InvalidClient(_))) = (throttle, &verified) {
-            throttle
-                .charge(sender.source, client_id, now)
-                .map_err(|retry_after| Error::RateLimited { retry_after })?;
+            throttle.charge(sender.source, client_id, now).map_err(|retry_after| Error::RateLimited {
+                reason: RefusalReason::FailedAuthRate,
+                retry_after,
+            })?;
         }
         let Proven { secret, one_use } = verified?;
         self.replays
@@ -355,7 +360,7 @@ impl Authenticator {
         if let Some(retry_after) = attempt.exhausted
             && self.directory.needs_store(client_id.as_str())
         {
-            return Err(Error::RateLimited { retry_after });
+            return Err(Error::RateLimited { reason: RefusalReason::FailedAuthRate, retry_after });
         }
         let client = self.directory.find(client_id.as_str()).await?;
         Ok(client.filter(|client| client.enabled))
@@ -373,11 +378,13 @@ impl Authenticator {
         // form lock nobody out of it.
         let throttle = self.throttle.as_ref().filter(|_| !is_generated(secret.expose()));
         if let Some(retry_after) = throttle.and_then(|t| t.blocked(source, client_id, now)) {
-            return Err(Error::RateLimited { retry_after });
+            return Err(Error::RateLimited { reason: RefusalReason::FailedAuthRate, retry_after });
         }
 
         let attempt = Attempt::begin(self.throttle.as_ref(), source, now);
-        let exhausted = attempt.exhausted.map(|retry_after| Error::RateLimited { retry_after });
+        let exhausted = attempt
+            .exhausted
+            .map(|retry_after| Error::RateLimited { reason: RefusalReason::FailedAuthRate, retry_after });
         let client = match self.find(client_id, &attempt).await {
             Ok(client) => client.filter(|client| accepts_secret(client, method)),
             Err(error @ Error::RateLimited { .. }) => return Err(error),
@@ -407,7 +414,9 @@ impl Authenticator {
                 attempt.forgive();
                 Ok(AuthenticatedClient { client: Arc::clone(client), secret: None, by_grant: false })
             }
-            (Verdict::NoToll(retry_after), _) => Err(Error::RateLimited { retry_after }),
+            (Verdict::NoToll(retry_after), _) => {
+                Err(Error::RateLimited { reason: RefusalReason::FailedAuthRate, retry_after })
+            }
             (Verdict::NoTurn(refused), _) => {
                 attempt.forgive();
                 Err(refused.into())

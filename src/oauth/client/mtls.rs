@@ -18,6 +18,7 @@ use crate::{
     jose::{JwkSet, base64url, jwk::PublicParameters},
     oauth::error::{CertificateRefusal, ClientRefusal, Error},
     peer::CertificateChain,
+    refusal::RefusalReason,
 };
 
 /// The authorities whose certificates authenticate clients. Each set can be replaced while requests are served.
@@ -148,7 +149,9 @@ impl CertificateVerifier {
                     tracing::warn!(client_id = client.client_id.as_str(), %reason, "the keys of a client cannot be had");
                     Err(CertificateRefusal::KeysUnavailable)
                 }
-                Err(KeyError::Busy { retry_after }) => return Err(Error::Busy { retry_after }),
+                Err(KeyError::Busy { retry_after }) => {
+                    return Err(Error::Busy { reason: RefusalReason::Overloaded, retry_after });
+                }
             };
             if verified != Err(CertificateRefusal::NotRegistered) {
                 break;

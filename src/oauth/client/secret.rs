@@ -278,6 +278,11 @@ impl SecretVerifier {
         })
     }
 
+    /// The threads that compute Argon2id, in turns between sources.
+    pub fn pool(&self) -> &Pool<IpAddr> {
+        &self.argon2
+    }
+
     /// Makes of a secret what is kept of it.
     ///
     /// # Errors

@@ -41,6 +41,7 @@ use crate::{
         jwk_set::Selection,
         jws::UnverifiedJws,
     },
+    refusal::RefusalReason,
 };
 
 /// How far the clocks of an issuer and this server may be apart.
@@ -249,7 +250,9 @@ impl Federation {
                 tracing::warn!(issuer, %reason, "the keys of a trusted issuer cannot be had");
                 Unproven::Refused(FederationRefusal::KeysUnavailable)
             }
-            KeyError::Busy { retry_after } => Unproven::Later(Error::Busy { retry_after }),
+            KeyError::Busy { retry_after } => {
+                Unproven::Later(Error::Busy { reason: RefusalReason::Overloaded, retry_after })
+            }
         })
     }
 

@@ -8,7 +8,11 @@
 use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use rustls::{HandshakeKind, server::Acceptor};
-use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::Tls;
@@ -84,16 +88,19 @@ impl Handshakes {
             hello = hello.as_mut() => hello?,
             () = give_up => return Err(Failure::GaveUp),
         };
+        let begun = Instant::now();
         // The semaphore is never closed.
         let turn = self.turns.acquire().await.map_err(|_| Failure::GaveUp)?;
         let mut rest = pin!(hello.into_stream(Arc::clone(&self.tls.config)));
-        match timeout(self.turn, rest.as_mut()).await {
-            Ok(stream) => Ok(stream?),
+        let stream = match timeout(self.turn, rest.as_mut()).await {
+            Ok(stream) => stream?,
             Err(_) => {
                 drop(turn);
-                Ok(rest.await?)
+                rest.await?
             }
-        }
+        };
+        self.metrics.tls_handshake_duration(begun.elapsed());
+        Ok(stream)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::support::{
     raw::{frame, headers},
 };
 
-const OPEN: &str = "mintage_connections{protocol=\"http2\"} ";
+const OPEN: &str = "mintage_connections{protocol=\"http2\",tls=\"false\"} ";
 
 // F-22: the deadlines are those of the server as it is: 15 s in which nothing finds room, and behind it PINGs that nobody
 // answers. Over HTTP/2 answers wait in the server

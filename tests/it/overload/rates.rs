@@ -52,6 +52,10 @@ async fn a_client_is_limited_once_it_is_known_who_asks() {
         assert!(is_granted(&ask(&wire, "a").await));
         server.clock.advance(Duration::from_secs(10));
     }
+    // Issue, Introspect and Revoke over both transports.
+    assert_eq!(server.metric("mintage_requests_refused_total{reason=\"client_rate\"}"), 6);
+    let limited = "{endpoint=\"introspect\",grant=\"\",outcome=\"limited\"}";
+    assert_eq!(server.metric(&format!("mintage_requests_total{limited}")), 1);
 }
 
 // Health is asked about however much came from an address.
@@ -77,6 +81,9 @@ async fn a_source_is_limited_before_anything_is_read() {
         server.clock.advance(Duration::from_secs(10));
     }
     assert_eq!(server.overload.figures().source_limited, 10);
+    assert_eq!(server.metric("mintage_requests_refused_total{reason=\"source_rate\"}"), 10);
+    let unread = "{endpoint=\"unread\",grant=\"\",outcome=\"limited\"}";
+    assert_eq!(server.metric(&format!("mintage_requests_total{unread}")), 10);
 }
 
 // Who turns a connection away for every request that is too many only makes it dearer.

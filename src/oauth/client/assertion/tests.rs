@@ -134,7 +134,10 @@ async fn keys_that_cannot_be_had_are_told_to_the_log_alone() {
     for (source, expected) in [
         (None, (refused(AssertionRefusal::KeysUnavailable), 1)),
         (Some(unavailable), (refused(AssertionRefusal::KeysUnavailable), 1)),
-        (Some(KeyError::Busy { retry_after }), (Err(Error::Busy { retry_after }), 0)),
+        (
+            Some(KeyError::Busy { retry_after }),
+            (Err(Error::Busy { reason: RefusalReason::Overloaded, retry_after }), 0),
+        ),
     ] {
         let bench = Bench::new(source.map(|error| Arc::new(Away(error)) as Arc<dyn KeySource>));
         let client = bench.client(ClientRegistration {

@@ -1,0 +1,110 @@
+//! Figures that are kept elsewhere, read when somebody asks for the metrics.
+
+use std::fmt;
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Unit,
+};
+
+/// A function that is asked for its figures.
+pub(super) struct Reading<F>(F);
+
+impl<F> Reading<F>
+where
+    F: Fn(&mut Answer<'_>) -> fmt::Result + Send + Sync + 'static,
+{
+    pub(super) fn boxed(read: F) -> Box<dyn Collector> {
+        Box::new(Self(read))
+    }
+}
+
+impl<F> Collector for Reading<F>
+where
+    F: Fn(&mut Answer<'_>) -> fmt::Result + Send + Sync + 'static,
+{
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        (self.0)(&mut Answer(encoder))
+    }
+}
+
+impl<F> fmt::Debug for Reading<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading").finish_non_exhaustive()
+    }
+}
+
+/// Takes down figures. Names are without `_total` and without their unit.
+pub(super) struct Answer<'a>(DescriptorEncoder<'a>);
+
+impl Answer<'_> {
+    pub(super) fn gauge<N: EncodeGaugeValue + fmt::Debug>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        value: N,
+    ) -> fmt::Result {
+        ConstGauge::new(value).encode(self.0.encode_descriptor(
+            name,
+            &sentence(help),
+            unit,
+            MetricType::Gauge,
+        )?)
+    }
+
+    pub(super) fn counter<N: EncodeCounterValue + fmt::Debug>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        value: N,
+    ) -> fmt::Result {
+        let encoder = self.0.encode_descriptor(name, &sentence(help), unit, MetricType::Counter)?;
+        ConstCounter::new(value).encode(encoder)
+    }
+
+    /// A gauge for each set of values of these labels.
+    pub(super) fn gauges<const LABELS: usize, N: EncodeGaugeValue + fmt::Debug>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        labels: [&'static str; LABELS],
+        values: impl IntoIterator<Item = ([&'static str; LABELS], N)>,
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, &sentence(help), unit, MetricType::Gauge)?;
+        values.into_iter().try_for_each(|(of, value)| {
+            ConstGauge::new(value).encode(encoder.encode_family(&named(labels, of))?)
+        })
+    }
+
+    /// A counter for each set of values of these labels.
+    pub(super) fn counters<const LABELS: usize, N: EncodeCounterValue + fmt::Debug>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        labels: [&'static str; LABELS],
+        values: impl IntoIterator<Item = ([&'static str; LABELS], N)>,
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, &sentence(help), unit, MetricType::Counter)?;
+        values.into_iter().try_for_each(|(of, value)| {
+            ConstCounter::new(value).encode(encoder.encode_family(&named(labels, of))?)
+        })
+    }
+}
+
+fn named<const LABELS: usize>(
+    labels: [&'static str; LABELS],
+    values: [&'static str; LABELS],
+) -> [(&'static str, &'static str); LABELS] {
+    std::array::from_fn(|at| (labels[at], values[at]))
+}
+
+/// The registry ends the help of its own metrics so.
+fn sentence(help: &str) -> String {
+    format!("{help}.")
+}
