@@ -132,7 +132,7 @@ fn expressions(panel: &Value, found: &mut Vec<String>) {
             for (name, value) in members {
                 match value.as_str() {
                     Some(text) if ["expr", "query", "definition"].contains(&&**name) => {
-                        found.push(text.to_owned())
+                        found.push(text.to_owned());
                     }
                     _ => expressions(value, found),
                 }
