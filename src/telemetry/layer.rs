@@ -216,7 +216,7 @@ mod tests {
             let made = id_for(unfit);
             assert!(made.len() == 32 && made.as_bytes().iter().all(u8::is_ascii_hexdigit), "{made:?}");
         }
-        assert_ne!(random_id(), random_id());
+        assert_ne!(unique_id(), unique_id());
     }
 
     #[test]
