@@ -105,10 +105,11 @@ pub struct OverloadFigures {
 }
 
 impl Overload {
-    /// Sheds while tasks wait for longer than half of `longest_wait`, once [`Overload::watch`] runs.
+    /// Sheds while tasks wait for longer than a tenth of `longest_wait`, and than [`UNAVOIDABLE`], once [`Overload::watch`] runs: a
+    /// request is several tasks, one after the other.
     pub fn new(longest_wait: Duration, sources: Option<Sources>) -> Self {
         Self {
-            target: (longest_wait / 2).max(UNAVOIDABLE),
+            target: (longest_wait / 10).max(UNAVOIDABLE),
             sources,
             share: AtomicU32::new(ALL),
             sum: AtomicU32::new(0),
@@ -211,7 +212,7 @@ impl Judge {
         window.least = window.least.min(lateness);
         window.samples += 1;
         let is_whole = now - window.began >= WINDOW && (window.samples > 1 || window.least <= self.target);
-        is_whole.then(|| window.least).inspect(|_| self.window = None)
+        is_whole.then_some(window.least).inspect(|_| self.window = None)
     }
 }
 
@@ -282,17 +283,17 @@ mod tests {
             (0..1000).filter(|_| overload.admit(&peer("192.0.2.1:1"), &request).is_ok()).count()
         };
         assert_eq!(admitted(&overload), 1000);
-        overload.adapt(50 * MS);
+        overload.adapt(10 * MS);
         assert_eq!(admitted(&overload), 1000);
         let mut before = 1000;
         for _ in 0..5 {
-            overload.adapt(51 * MS);
+            overload.adapt(11 * MS);
             let now = admitted(&overload);
             assert!(now < before && now > before / 2, "{before} {now}");
             before = now;
         }
         for _ in 0..50 {
-            overload.adapt(51 * MS);
+            overload.adapt(11 * MS);
         }
         assert!((20..100).contains(&admitted(&overload)), "somebody is always let in");
         // Two seconds of windows.
