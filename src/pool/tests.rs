@@ -21,8 +21,11 @@ impl Gate {
     }
 }
 
+/// Waits for what is to happen at all; a minute only ends a test that hangs.
 async fn until(mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
     while !is_so() {
+        assert!(begun.elapsed() < LONG, "it does not happen");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
