@@ -105,8 +105,8 @@ pub struct OverloadFigures {
 }
 
 impl Overload {
-    /// Sheds while tasks wait for longer than a tenth of `longest_wait`, and than [`UNAVOIDABLE`], once [`Overload::watch`] runs: a
-    /// request is several tasks, one after the other.
+    /// Sheds while tasks wait for longer than a tenth of `longest_wait`, and than 5 ms, once [`Overload::watch`] runs: a request
+    /// is several tasks, one after the other.
     pub fn new(longest_wait: Duration, sources: Option<Sources>) -> Self {
         Self {
             target: (longest_wait / 10).max(UNAVOIDABLE),
