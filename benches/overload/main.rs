@@ -23,7 +23,7 @@ use support::{
     chart::{self, Curve},
     config,
     http::{HttpCaller, Request, again, get, introspect, issue},
-    load::{Beside, CONNECTIONS, Offer, Open, beside, closed, open},
+    load::{Beside, CONNECTIONS, Latencies, Offer, Open, beside, closed, open},
     options::Options,
     report::{Cell, Table, report},
     server::Server,
@@ -84,6 +84,7 @@ impl Curves {
             "offered load, times capacity",
             "requests per second",
             &FACTORS,
+            self.capacity * 1.6,
             &[
                 Curve { name: "capacity", colour: "#888", points: &ends },
                 Curve { name: "goodput: 200 within 1 s", colour: "#087", points: &self.goodput },
@@ -148,12 +149,12 @@ impl Bench {
                 Cell::Number(measured.unavailable, 0),
                 Cell::Number(measured.limited, 0),
                 Cell::Number(measured.lost, 0),
-                Cell::Number(measured.accepted.quantile(0.5), 1),
-                Cell::Number(measured.accepted.quantile(0.99), 1),
-                Cell::Number(measured.refused.quantile(0.5), 1),
-                Cell::Number(measured.refused.quantile(0.99), 1),
+                latency(&measured.accepted, 0.5),
+                latency(&measured.accepted, 0.99),
+                latency(&measured.refused, 0.5),
+                latency(&measured.refused, 0.99),
                 Cell::Number(measured.without_retry_after as f64, 0),
-                Cell::Number(health.accepted.quantile(0.99), 1),
+                latency(&health.accepted, 0.99),
                 Cell::Number(calm.abnormal_until.as_secs_f64() * 1000.0, 0),
                 Cell::Number(cores, 2),
                 Cell::Number(measured.driver, 2),
@@ -214,10 +215,10 @@ impl Bench {
             open(crowd, self.times(10.0)).await?;
             let flooded = watched.end().await?;
             let cells = [
-                Cell::Number(alone.accepted.quantile(0.5), 2),
-                Cell::Number(alone.accepted.quantile(0.99), 2),
-                Cell::Number(flooded.accepted.quantile(0.5), 2),
-                Cell::Number(flooded.accepted.quantile(0.99), 2),
+                latency(&alone.accepted, 0.5),
+                latency(&alone.accepted, 0.99),
+                latency(&flooded.accepted, 0.5),
+                latency(&flooded.accepted, 0.99),
                 Cell::Number(flooded.goodput / flooded.offered, 3),
             ];
             table.add(name, cells);
@@ -276,8 +277,8 @@ impl Bench {
                 Cell::Number(measured.unavailable, 0),
                 Cell::Number(measured.limited, 0),
                 Cell::Number(measured.lost, 0),
-                Cell::Number(measured.accepted.quantile(0.5), 1),
-                Cell::Number(measured.accepted.quantile(0.99), 1),
+                latency(&measured.accepted, 0.5),
+                latency(&measured.accepted, 0.99),
                 Cell::Number(measured.driver, 2),
             ];
             table.add(name, cells);
@@ -291,6 +292,11 @@ impl Bench {
         enter("the noisy one", &noisy);
         Ok(table)
     }
+}
+
+/// Milliseconds, if there was anything that took time.
+fn latency(latencies: &Latencies, quantile: f64) -> Cell {
+    if latencies.is_empty() { Cell::Nothing } else { Cell::Number(latencies.quantile(quantile), 2) }
 }
 
 /// A thousand clients, each on a connection of its own.

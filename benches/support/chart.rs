@@ -16,12 +16,17 @@ const RIGHT: f64 = 20.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 50.0;
 
-/// Draws curves over a logarithmic axis. `marks` are the places on it that have a name.
-pub fn draw(title: &str, x_name: &str, y_name: &str, marks: &[f64], curves: &[Curve<'_>]) -> String {
-    let points = || curves.iter().flat_map(|curve| curve.points);
+/// Draws curves over a logarithmic axis. `marks` are the places on it that have a name; what is above `top` is cut off.
+pub fn draw(
+    title: &str,
+    x_name: &str,
+    y_name: &str,
+    marks: &[f64],
+    top: f64,
+    curves: &[Curve<'_>],
+) -> String {
     let (least, most) =
         marks.iter().fold((f64::MAX, f64::MIN), |(least, most), x| (least.min(*x), most.max(*x)));
-    let top = points().fold(1.0, |top: f64, (_, y)| top.max(*y)) * 1.1;
     let step = round_step(top / 5.0);
     let x_at = |x: f64| LEFT + (x / least).ln() / (most / least).ln() * (WIDTH - LEFT - RIGHT);
     let y_at = |y: f64| HEIGHT - BOTTOM - y / top * (HEIGHT - TOP - BOTTOM);
@@ -29,7 +34,10 @@ pub fn draw(title: &str, x_name: &str, y_name: &str, marks: &[f64], curves: &[Cu
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n\
-         <text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{title}</text>\n"
+         <text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{title}</text>\n\
+         <clipPath id=\"plot\"><rect x=\"{LEFT}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\"/></clipPath>\n",
+        WIDTH - LEFT - RIGHT,
+        HEIGHT - TOP - BOTTOM
     );
     let mut line = 0.0;
     while line <= top {
@@ -66,7 +74,7 @@ pub fn draw(title: &str, x_name: &str, y_name: &str, marks: &[f64], curves: &[Cu
         let path: Vec<_> = points.iter().map(|(x, y)| format!("{:.1},{:.1}", x_at(*x), y_at(*y))).collect();
         let _ = writeln!(
             svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" clip-path=\"url(#plot)\"/>\
              <text x=\"{:.1}\" y=\"{:.1}\" fill=\"{colour}\" text-anchor=\"end\">{name}</text>",
             path.join(" "),
             WIDTH - RIGHT - 6.0,
