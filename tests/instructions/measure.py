@@ -52,6 +52,8 @@ class Server:
             "PATH": os.environ["PATH"],
             "TOKIO_WORKER_THREADS": "1",
             "MINTAGE_LOG": "error",
+            # Under callgrind everything is late.
+            "MINTAGE_LIMITS_QUEUE_WAIT": "10s",
             "MINTAGE_LISTEN": "%s:%d" % self.address,
             "MINTAGE_OPS_LISTEN": "%s:%d" % ops,
         }
