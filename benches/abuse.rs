@@ -215,7 +215,7 @@ impl Scenario<'_> {
             Cell::Number(closed as f64, 0),
             Cell::Number(alone.accepted.quantile(0.99), 2),
             Cell::Number(meanwhile.accepted.quantile(0.99), 2),
-            Cell::Number(meanwhile.goodput / meanwhile.offered, 4),
+            Cell::Number(meanwhile.served, 4),
         ];
         table.add(self.name, cells);
         Ok(())

@@ -24,7 +24,7 @@ pub(crate) async fn measure(capacity: f64, options: &Options) -> Result<Table> {
         "bad costs no more",
         "bad/s",
         "good offered/s",
-        "good goodput/s",
+        "good served",
         "good p99 ms",
         "goodput >= 90 %",
     ];
@@ -56,9 +56,9 @@ pub(crate) async fn measure(capacity: f64, options: &Options) -> Result<Table> {
             Cell::AtMost(bad, good),
             Cell::Number(flooding.offered - flooding.lost, 0),
             Cell::Number(others.offered, 0),
-            Cell::Number(others.goodput, 0),
+            Cell::Number(others.served, 3),
             Cell::Number(others.accepted.quantile(0.99), 1),
-            Cell::AtLeast(others.goodput, others.offered * 0.9),
+            Cell::AtLeast(others.served, 0.9),
         ];
         table.add(flood.name(), cells);
     }

@@ -219,7 +219,7 @@ impl Bench {
                 latency(&alone.accepted, 0.99),
                 latency(&flooded.accepted, 0.5),
                 latency(&flooded.accepted, 0.99),
-                Cell::Number(flooded.goodput / flooded.offered, 3),
+                Cell::Number(flooded.served, 3),
             ];
             table.add(name, cells);
         }

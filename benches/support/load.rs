@@ -148,8 +148,10 @@ impl Offer {
 pub struct Open {
     /// Requests per second that were meant to be sent.
     pub offered: f64,
-    /// Requests per second that were answered with 200 within [`PATIENCE`].
+    /// Answers per second, while the load lasted, that were 200 and came within [`PATIENCE`].
     pub goodput: f64,
+    /// The share of the requests that had such an answer, the last ones after the end of the load.
+    pub served: f64,
     /// Requests per second that were refused with 503.
     pub unavailable: f64,
     /// Requests per second that were refused with 429.
@@ -174,10 +176,12 @@ struct Books {
     accepted: Latencies,
     refused: Latencies,
     good: u64,
+    good_in_time: u64,
     unavailable: u64,
     limited: u64,
     others: u64,
     without_retry_after: u64,
+    ended: usize,
     abnormal_until: Duration,
 }
 
@@ -191,10 +195,12 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
         accepted: Latencies::new(),
         refused: Latencies::new(),
         good: 0,
+        good_in_time: 0,
         unavailable: 0,
         limited: 0,
         others: 0,
         without_retry_after: 0,
+        ended: 0,
         abnormal_until: Duration::ZERO,
     }));
     let begun = Instant::now();
@@ -203,7 +209,8 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
         let (schedule, due) = (Arc::clone(&schedule), Arc::clone(&due));
         let (next, books) = (Rc::clone(&next), Rc::clone(&books));
         tasks.spawn_local(async move {
-            // Permits come in the order of the schedule, so that whoever has one takes the next entry.
+            // Permits come in the order of the schedule, so that whoever has one takes the next entry. One too many for each
+            // caller tells it that there are no more.
             while let Ok(permit) = due.acquire().await {
                 permit.forget();
                 let Some(meant) = schedule.get(next.replace(next.get() + 1)) else { break };
@@ -212,16 +219,15 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
         });
     }
     let cpu = own_cpu()?;
-    let pace = pace(begun, Arc::clone(&schedule), Arc::clone(&due));
+    let pace = pace(begun, Arc::clone(&schedule), Arc::clone(&due), tasks.len());
     sleep((begun + offer.duration).saturating_duration_since(Instant::now())).await;
     let driver = (own_cpu()? - cpu).as_secs_f64() / begun.elapsed().as_secs_f64();
-    // Whoever still waits has its patience, but nobody asks anew who has not yet.
-    next.set(schedule.len());
-    due.close();
+    // The last have their patience too.
     let end = tokio::time::Instant::from_std(begun + offer.duration + PATIENCE);
     let all = async { while tasks.join_next().await.is_some() {} };
     let _ = timeout_at(end, all).await;
     tasks.shutdown().await;
+    due.close();
     pace.join().map_err(|_| "the pacemaker failed")?;
 
     let books = books.borrow();
@@ -230,7 +236,8 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
     let answered = books.good + books.unavailable + books.limited + books.others;
     Ok(Open {
         offered: schedule.len() as f64 / seconds,
-        goodput: per_second(books.good),
+        goodput: per_second(books.good_in_time),
+        served: books.good as f64 / schedule.len().max(1) as f64,
         unavailable: per_second(books.unavailable),
         limited: per_second(books.limited),
         others: per_second(books.others),
@@ -238,7 +245,8 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
         accepted: books.accepted.clone(),
         refused: books.refused.clone(),
         without_retry_after: books.without_retry_after,
-        abnormal_until: books.abnormal_until,
+        // Whatever was cut off at the end was not normal either.
+        abnormal_until: if books.ended == schedule.len() { books.abnormal_until } else { offer.duration },
         driver,
     })
 }
@@ -254,6 +262,10 @@ async fn attempt(
     let mut answer = None;
     let mut sent = Instant::now();
     for _ in 0..=offer.retries {
+        // Whoever found no free connection for so long has given up.
+        if begun.elapsed().saturating_sub(meant) > PATIENCE {
+            break;
+        }
         sent = Instant::now();
         answer = caller.call().await.ok();
         if answer.is_some_and(|answer| answer.status == 200) {
@@ -262,11 +274,13 @@ async fn attempt(
     }
     let latency = begun.elapsed().saturating_sub(meant);
     let mut books = books.borrow_mut();
+    books.ended += 1;
     let is_good = match answer {
         Some(Answer { status: 200, .. }) => {
             books.accepted.add(latency);
             let is_good = latency <= PATIENCE;
             books.good += u64::from(is_good);
+            books.good_in_time += u64::from(is_good && meant + latency <= offer.duration);
             is_good && latency <= offer.normal
         }
         Some(answer @ Answer { status: 429 | 503, .. }) => {
@@ -288,8 +302,14 @@ async fn attempt(
     }
 }
 
-/// Hands out a permit for each entry when its time has come. The timer of tokio knows milliseconds only.
-fn pace(begun: Instant, schedule: Arc<[Duration]>, due: Arc<Semaphore>) -> thread::JoinHandle<()> {
+/// Hands out a permit for each entry when its time has come, and some more at the end. The timer of tokio knows milliseconds
+/// only.
+fn pace(
+    begun: Instant,
+    schedule: Arc<[Duration]>,
+    due: Arc<Semaphore>,
+    more: usize,
+) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         let mut given = 0;
         while given < schedule.len() && !due.is_closed() {
@@ -301,6 +321,7 @@ fn pace(begun: Instant, schedule: Arc<[Duration]>, due: Arc<Semaphore>) -> threa
                 thread::sleep(meant.saturating_sub(begun.elapsed()).min(Duration::from_millis(100)));
             }
         }
+        due.add_permits(more);
     })
 }
 
