@@ -13,8 +13,7 @@ use crate::{
 
 /// The listener with its guard, whose [`Overload::watch`] must run beside it.
 pub fn guard(config: &Config, clock: &Arc<dyn Clock>, listener: Listener) -> (Listener, Arc<Overload>) {
-    let proxies = config.proxy.as_ref().map(|proxy| proxy.trusted.clone()).unwrap_or_default();
-    let sources = config.limits.source_rate.map(|rate| Sources::new(rate, proxies, Arc::clone(clock)));
+    let sources = config.limits.source_rate.map(|rate| Sources::new(rate, Arc::clone(clock)));
     let overload = Arc::new(Overload::new(config.limits.queue_wait, sources));
     (listener.guarded(Arc::clone(&overload)), overload)
 }

@@ -129,8 +129,10 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
         let has_length = self.activity.has_length();
         let in_flight = self.activity.begin();
         let edge = Arc::clone(&self.edge);
-        if let Some(refusal) =
-            edge.overload.as_ref().and_then(|guard| guard.admit(&self.peer, &request).err())
+        if let Some(refusal) = edge
+            .overload
+            .as_ref()
+            .and_then(|guard| guard.admit(&self.peer, edge.proxies.as_ref(), &request).err())
         {
             if let Some(reason) = refusal.too_many {
                 edge.telemetry.metrics().turned_away(reason);

@@ -18,10 +18,12 @@ use std::{
 };
 
 use http::{Method, Request};
-use ipnet::IpNet;
 use tokio::time::{Instant, sleep_until};
 
-use super::refusal::{OVERLOADED, Refusal, TOO_MANY_REQUESTS};
+use super::{
+    proxy::Proxies,
+    refusal::{OVERLOADED, Refusal, TOO_MANY_REQUESTS},
+};
 use crate::{
     clock::Clock,
     grpc::pb::token::key_service_server,
@@ -65,20 +67,18 @@ pub struct Overload {
 /// The limit per source address.
 pub struct Sources {
     limiter: RateLimiter<IpAddr>,
-    /// Networks of proxies, who speak for many.
-    exempt: Vec<IpNet>,
     clock: Arc<dyn Clock>,
 }
 
 impl Sources {
-    /// This rate per address, without those that are `exempt`.
-    pub fn new(rate: Rate, exempt: Vec<IpNet>, clock: Arc<dyn Clock>) -> Self {
-        Self { limiter: RateLimiter::new(rate), exempt, clock }
+    /// This rate per address.
+    pub fn new(rate: Rate, clock: Arc<dyn Clock>) -> Self {
+        Self { limiter: RateLimiter::new(rate), clock }
     }
 
-    fn charge(&self, peer: &Peer) -> Result<(), Duration> {
-        let address = peer.address.ip().to_canonical();
-        if self.exempt.iter().any(|network| network.contains(&address)) {
+    /// Proxies speak for many and are not counted.
+    fn charge(&self, peer: &Peer, proxies: Option<&Proxies>) -> Result<(), Duration> {
+        if proxies.is_some_and(|proxies| proxies.trust(peer.address)) {
             return Ok(());
         }
         self.limiter.charge(&peer.source(), self.clock.now())
@@ -87,7 +87,7 @@ impl Sources {
 
 impl std::fmt::Debug for Sources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sources").field("exempt", &self.exempt).finish_non_exhaustive()
+        f.debug_struct("Sources").field("limiter", &self.limiter).finish_non_exhaustive()
     }
 }
 
@@ -150,14 +150,19 @@ impl Overload {
         self.lateness_micros.store(micros, Ordering::Relaxed);
     }
 
-    /// Whether a request that came over a connection of this peer gets in.
+    /// Whether a request that came over a connection of this peer gets in, where these proxies are trusted.
     ///
     /// # Errors
     /// What to answer instead.
-    pub(super) fn admit<B>(&self, peer: &Peer, request: &Request<B>) -> Result<(), Refusal> {
+    pub(super) fn admit<B>(
+        &self,
+        peer: &Peer,
+        proxies: Option<&Proxies>,
+        request: &Request<B>,
+    ) -> Result<(), Refusal> {
         if let Some(sources) = &self.sources
             && !is_about_health(request)
-            && let Err(wait) = sources.charge(peer)
+            && let Err(wait) = sources.charge(peer, proxies)
         {
             self.source_limited.fetch_add(1, Ordering::Relaxed);
             return Err(TOO_MANY_REQUESTS.after(wait));
@@ -280,7 +285,7 @@ mod tests {
         let overload = Overload::new(100 * MS, None);
         let admitted = |overload: &Overload| {
             let request = request(Method::POST, "/token");
-            (0..1000).filter(|_| overload.admit(&peer("192.0.2.1:1"), &request).is_ok()).count()
+            (0..1000).filter(|_| overload.admit(&peer("192.0.2.1:1"), None, &request).is_ok()).count()
         };
         assert_eq!(admitted(&overload), 1000);
         overload.adapt(10 * MS);
@@ -313,7 +318,7 @@ mod tests {
         }
         let is_shed = |method: &Method, path: &str| {
             let request = request(method.clone(), path);
-            (0..40).any(|_| overload.admit(&peer("192.0.2.1:1"), &request).is_err())
+            (0..40).any(|_| overload.admit(&peer("192.0.2.1:1"), None, &request).is_err())
         };
         for path in ["/healthz", "/readyz", "/.well-known/jwks.json", "/userinfo"] {
             assert!(!is_shed(&Method::GET, path), "{path}");
@@ -332,12 +337,12 @@ mod tests {
     fn a_source_is_limited_unless_it_is_a_proxy_or_asks_about_health() {
         let clock = Arc::new(TestClock::at(1_800_000_000));
         let rate = Rate { count: 3.try_into().unwrap(), period: Duration::from_secs(3) };
-        let exempt = vec!["10.0.0.0/8".parse().unwrap()];
-        let sources = Sources::new(rate, exempt, Arc::<TestClock>::clone(&clock));
+        let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap()], None);
+        let sources = Sources::new(rate, Arc::<TestClock>::clone(&clock));
         let overload = Overload::new(100 * MS, Some(sources));
         let admitted = |address: &str, path: &str| {
             let request = request(Method::GET, path);
-            (0..10).filter(|_| overload.admit(&peer(address), &request).is_ok()).count()
+            (0..10).filter(|_| overload.admit(&peer(address), Some(&proxies), &request).is_ok()).count()
         };
         assert_eq!(admitted("192.0.2.1:1", "/healthz"), 10);
         assert_eq!(admitted("192.0.2.1:1", "/userinfo"), 3);
