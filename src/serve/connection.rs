@@ -125,8 +125,7 @@ impl Connections {
             if socket.has_more() {
                 continue;
             }
-            let retires = activity.opened() + self.limits.age_of(number);
-            let retires = activity.idle_since().map_or(retires, |since| retires.min(since + idle));
+            let retires = self.retires(activity, number, idle);
             let mut first = [0; 64];
             let read = tokio::select! {
                 read = self.or_made_room(socket.read(&mut first)) => read,
@@ -142,6 +141,12 @@ impl Connections {
                 }
             }
         }
+    }
+
+    /// When a connection is asked to end: at its age, or once it has been idle for too long.
+    fn retires(&self, activity: &Activity, number: u64, idle: Duration) -> Instant {
+        let oldest = activity.opened() + self.limits.age_of(number);
+        activity.idle_since().map_or(oldest, |since| oldest.min(since + idle))
     }
 
     /// Waits until the listener drains, and a little longer: for a connection on which nothing was said yet.
@@ -172,11 +177,11 @@ impl Connections {
         rest: Option<Duration>,
     ) -> Result<Option<Pin<Box<C>>>, End> {
         let limits = &self.limits;
-        let retires = activity.opened() + limits.age_of(number);
         // Deadlines only ever move away while the timer runs, but for a stall: it is looked for this often.
         let nap = limits.write_stall.min(idle).min(rest.unwrap_or(Duration::MAX));
         let mut draining = pin!(self.shutdown.draining());
-        let mut timer = pin!(sleep_until(retires.min(Instant::now() + nap)));
+        let oldest = activity.opened() + limits.age_of(number);
+        let mut timer = pin!(sleep_until(oldest.min(Instant::now() + nap)));
         let mut looked_at = pin!(self.places.looked_at());
         let mut requests_seen = 0;
         let mut finishing = false;
@@ -199,7 +204,7 @@ impl Connections {
                     if overdue.is_some_and(|at| at <= now) {
                         return Err(End::Overdue);
                     }
-                    let retires = activity.idle_since().map_or(retires, |since| retires.min(since + idle));
+                    let retires = self.retires(activity, number, idle);
                     if retires <= now && !finishing {
                         finishing = true;
                         overdue = Some(now + limits.drain);
