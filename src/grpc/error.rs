@@ -1,6 +1,6 @@
 //! `oauth::Error` -> `tonic::Status`: code, details and the `oauth-error` trailer.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use tonic::{
     Code, Status,
@@ -15,20 +15,22 @@ pub(super) fn status(error: &Error) -> Status {
     let oauth_code = error.code();
     let metadata = HashMap::from([("oauth_error".to_owned(), oauth_code.to_owned())]);
     let mut details = ErrorDetails::with_error_info(oauth_code.to_ascii_uppercase(), "mintage", metadata);
-    if let Some(retry_after) = error.retry_after() {
-        details.set_retry_info(Some(retry_after));
-    }
     let mut trailers = MetadataMap::new();
-    if let Some(retry_after) = error.retry_after() {
-        // What gRPC clients with a retry policy obey (gRPC A6, pushback).
-        let milliseconds = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
-        trailers.insert("grpc-retry-pushback-ms", milliseconds.into());
+    if let Some(wait) = error.retry_after() {
+        set_retry(&mut details, &mut trailers, wait);
     }
     if let Error::UseDpopNonce { nonce } = error {
         add_dpop_nonce(&mut trailers, Some(nonce));
     }
     trailers.insert("oauth-error", MetadataValue::from_static(oauth_code));
     Status::with_error_details_and_metadata(code(error), error.description(), details, trailers)
+}
+
+/// Tells when to come back: as RetryInfo, and in the field that gRPC clients with a retry policy obey (gRPC A6, pushback).
+pub(crate) fn set_retry(details: &mut ErrorDetails, metadata: &mut MetadataMap, wait: Duration) {
+    details.set_retry_info(Some(wait));
+    let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    metadata.insert("grpc-retry-pushback-ms", milliseconds.into());
 }
 
 /// RFC 9449 §8: the nonce for the next proof.

@@ -49,6 +49,7 @@ use tonic::{
 use tonic_health::server::HealthReporter;
 
 pub use client_messages::{ClientMessages, to_registration};
+pub(crate) use error::set_retry;
 pub use explain_messages::ExplainMessages;
 
 use crate::{

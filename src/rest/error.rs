@@ -1,6 +1,8 @@
 //! `oauth::Error` -> HTTP: status, headers and body (RFC 6749 §5.2, RFC 6750 §3, RFC 7662 §2.3, RFC 9449
 //! §7.1).
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -88,13 +90,17 @@ impl Refusal {
     }
 }
 
+/// The value of `Retry-After`: whole seconds, rounded up, so that a client that waits as long as told succeeds (RFC 9110
+/// §10.2.3).
+pub(crate) fn retry_after(wait: Duration) -> HeaderValue {
+    u64::try_from(wait.as_millis().div_ceil(1000).max(1)).unwrap_or(u64::MAX).into()
+}
+
 fn oauth(error: &Error, challenge: Challenge) -> Response {
     let mut response = body(status(error, challenge), error.code(), error.description());
     let headers = response.headers_mut();
-    if let Some(retry_after) = error.retry_after() {
-        // Whole seconds, rounded up: a client that waits as long as told succeeds (RFC 9110 §10.2.3).
-        let seconds = retry_after.as_millis().div_ceil(1000).max(1);
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
+    if let Some(wait) = error.retry_after() {
+        headers.insert(header::RETRY_AFTER, retry_after(wait));
     }
     for value in www_authenticate(error, challenge) {
         // No character of it would have to be escaped (V-42).

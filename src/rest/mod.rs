@@ -33,6 +33,7 @@ use axum::{
 };
 use tower_http::cors::{Any, CorsLayer};
 
+pub(crate) use self::error::retry_after;
 use crate::{admin::ClientAdmin, oauth::AuthorizationServer, readiness::Readiness};
 
 /// What the adapter is told beside the service itself.

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::refusal::RefusalReason;
+use crate::{grpc, refusal::RefusalReason, rest};
 
 /// What the caller speaks, told by the request's content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,10 +186,8 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(retry_after) = retry_after {
-            // Whole seconds, rounded up (RFC 9110 §10.2.3).
-            let seconds = u64::try_from(retry_after.as_millis().div_ceil(1000).max(1)).unwrap_or(u64::MAX);
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        if let Some(wait) = retry_after {
+            headers.insert(header::RETRY_AFTER, rest::retry_after(wait));
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -205,11 +203,8 @@ impl Refusal {
             info.insert("oauth_error".to_owned(), self.error.to_owned());
         }
         let mut details = ErrorDetails::with_error_info(self.error.to_ascii_uppercase(), "mintage", info);
-        if let Some(retry_after) = self.retry_after {
-            details.set_retry_info(Some(retry_after));
-            // What gRPC clients with a retry policy obey (gRPC A6, pushback).
-            let milliseconds = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
-            metadata.insert("grpc-retry-pushback-ms", milliseconds.into());
+        if let Some(wait) = self.retry_after {
+            grpc::set_retry(&mut details, &mut metadata, wait);
         }
         Status::with_error_details_and_metadata(self.code, self.description, details, metadata).into_http()
     }
