@@ -155,15 +155,7 @@ impl Authenticator {
         sender: &Sender,
         now: Timestamp,
     ) -> Result<AuthenticatedClient, Error> {
-        let attempt = Attempt::begin(self.throttle.as_ref(), sender.source, now);
-        let client = match self.find(&claim.client_id, &attempt).await {
-            Ok(client) => client,
-            Err(error @ Error::RateLimited { .. }) => return Err(error),
-            Err(error) => {
-                attempt.forgive();
-                return Err(error);
-            }
-        };
+        let (attempt, client) = self.begin(&claim.client_id, sender.source, now).await?;
         // Which of the methods of a proof it is, the registration of the client decides.
         let verified = match &claim.proof {
             Proof::Assertion { assertion, kind } if self.is_foreign(assertion, *kind) => {
@@ -182,10 +174,7 @@ impl Authenticator {
         match verified {
             // Where the store is not read any more, a known client must not tell itself apart (V-22).
             Err(Error::InvalidClient(_) | Error::InvalidGrant(_)) if attempt.exhausted.is_some() => {
-                Err(Error::RateLimited {
-                    reason: RefusalReason::FailedAuthRate,
-                    retry_after: attempt.exhausted.unwrap_or_default(),
-                })
+                Err(too_many_failures(attempt.exhausted.unwrap_or_default()))
             }
             Err(Error::InvalidClient(_) | Error::InvalidGrant(_)) => verified,
             _ => {
@@ -210,15 +199,12 @@ impl Authenticator {
         // Somebody chose the secret, so that somebody may guess it.
         let throttle = self.throttle.as_ref().filter(|_| assertion.is_of_secret());
         if let Some(retry_after) = throttle.and_then(|t| t.blocked(sender.source, client_id, now)) {
-            return Err(Error::RateLimited { reason: RefusalReason::FailedAuthRate, retry_after });
+            return Err(too_many_failures(retry_after));
         }
 
         let verified = self.assertions.verify(client.as_deref(), &assertion, sender.endpoint, now).await;
         if let (Some(throttle), Err(Error::InvalidClient(_))) = (throttle, &verified) {
-            throttle.charge(sender.source, client_id, now).map_err(|retry_after| Error::RateLimited {
-                reason: RefusalReason::FailedAuthRate,
-                retry_after,
-            })?;
+            throttle.charge(sender.source, client_id, now).map_err(too_many_failures)?;
         }
         let Proven { secret, one_use } = verified?;
         self.replays
@@ -355,15 +341,26 @@ impl Authenticator {
             .ok_or(Error::InvalidClient(ClientRefusal::WrongCredentials))
     }
 
-    /// The client of this identifier, if it is known and enabled.
-    async fn find(&self, client_id: &ClientId, attempt: &Attempt<'_>) -> Result<Option<Arc<Client>>, Error> {
+    /// Begins an attempt at a source, with the client of this identifier if it is known and enabled.
+    async fn begin(
+        &self,
+        client_id: &ClientId,
+        source: IpAddr,
+        now: Timestamp,
+    ) -> Result<(Attempt<'_>, Option<Arc<Client>>), Error> {
+        let attempt = Attempt::begin(self.throttle.as_ref(), source, now);
         if let Some(retry_after) = attempt.exhausted
             && self.directory.needs_store(client_id.as_str())
         {
-            return Err(Error::RateLimited { reason: RefusalReason::FailedAuthRate, retry_after });
+            return Err(too_many_failures(retry_after));
         }
-        let client = self.directory.find(client_id.as_str()).await?;
-        Ok(client.filter(|client| client.enabled))
+        match self.directory.find(client_id.as_str()).await {
+            Ok(client) => Ok((attempt, client.filter(|client| client.enabled))),
+            Err(error) => {
+                attempt.forgive();
+                Err(error.into())
+            }
+        }
     }
 
     async fn by_secret(
@@ -378,21 +375,12 @@ impl Authenticator {
         // form lock nobody out of it.
         let throttle = self.throttle.as_ref().filter(|_| !is_generated(secret.expose()));
         if let Some(retry_after) = throttle.and_then(|t| t.blocked(source, client_id, now)) {
-            return Err(Error::RateLimited { reason: RefusalReason::FailedAuthRate, retry_after });
+            return Err(too_many_failures(retry_after));
         }
 
-        let attempt = Attempt::begin(self.throttle.as_ref(), source, now);
-        let exhausted = attempt
-            .exhausted
-            .map(|retry_after| Error::RateLimited { reason: RefusalReason::FailedAuthRate, retry_after });
-        let client = match self.find(client_id, &attempt).await {
-            Ok(client) => client.filter(|client| accepts_secret(client, method)),
-            Err(error @ Error::RateLimited { .. }) => return Err(error),
-            Err(error) => {
-                attempt.forgive();
-                return Err(error);
-            }
-        };
+        let (attempt, client) = self.begin(client_id, source, now).await?;
+        let exhausted = attempt.exhausted.map(too_many_failures);
+        let client = client.filter(|client| accepts_secret(client, method));
         let secrets: Vec<&ClientSecret> =
             client.iter().flat_map(|client| client.usable_secrets(now)).collect();
         let hashes: Vec<&SecretHash> = secrets.iter().map(|secret| &secret.hash).collect();
@@ -414,9 +402,7 @@ impl Authenticator {
                 attempt.forgive();
                 Ok(AuthenticatedClient { client: Arc::clone(client), secret: None, by_grant: false })
             }
-            (Verdict::NoToll(retry_after), _) => {
-                Err(Error::RateLimited { reason: RefusalReason::FailedAuthRate, retry_after })
-            }
+            (Verdict::NoToll(retry_after), _) => Err(too_many_failures(retry_after)),
             (Verdict::NoTurn(refused), _) => {
                 attempt.forgive();
                 Err(refused.into())
@@ -432,6 +418,10 @@ impl Authenticator {
 /// Whether the client is registered for one of these methods.
 fn uses(client: &Client, methods: &[TokenEndpointAuthMethod]) -> bool {
     client.token_endpoint_auth_method.is_some_and(|method| methods.contains(&method))
+}
+
+fn too_many_failures(retry_after: Duration) -> Error {
+    Error::RateLimited { reason: RefusalReason::FailedAuthRate, retry_after }
 }
 
 fn invalid_grant(unproven: Unproven) -> Error {
