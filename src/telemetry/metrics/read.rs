@@ -4,7 +4,7 @@ use std::fmt;
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric},
+    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric, MetricEncoder},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Unit,
 };
@@ -47,12 +47,8 @@ impl Answer<'_> {
         unit: Option<&Unit>,
         value: N,
     ) -> fmt::Result {
-        ConstGauge::new(value).encode(self.0.encode_descriptor(
-            name,
-            &sentence(help),
-            unit,
-            MetricType::Gauge,
-        )?)
+        let help = sentence(help);
+        ConstGauge::new(value).encode(self.0.encode_descriptor(name, &help, unit, MetricType::Gauge)?)
     }
 
     pub(super) fn counter<N: EncodeCounterValue + fmt::Debug>(
@@ -62,8 +58,8 @@ impl Answer<'_> {
         unit: Option<&Unit>,
         value: N,
     ) -> fmt::Result {
-        let encoder = self.0.encode_descriptor(name, &sentence(help), unit, MetricType::Counter)?;
-        ConstCounter::new(value).encode(encoder)
+        let help = sentence(help);
+        ConstCounter::new(value).encode(self.0.encode_descriptor(name, &help, unit, MetricType::Counter)?)
     }
 
     /// A gauge for each set of values of these labels.
@@ -75,10 +71,9 @@ impl Answer<'_> {
         labels: [&'static str; LABELS],
         values: impl IntoIterator<Item = ([&'static str; LABELS], N)>,
     ) -> fmt::Result {
-        let mut encoder = self.0.encode_descriptor(name, &sentence(help), unit, MetricType::Gauge)?;
-        values.into_iter().try_for_each(|(of, value)| {
-            ConstGauge::new(value).encode(encoder.encode_family(&named(labels, of))?)
-        })
+        let help = sentence(help);
+        let encoder = self.0.encode_descriptor(name, &help, unit, MetricType::Gauge)?;
+        family(encoder, labels, values.into_iter().map(|(of, value)| (of, ConstGauge::new(value))))
     }
 
     /// A counter for each set of values of these labels.
@@ -90,11 +85,22 @@ impl Answer<'_> {
         labels: [&'static str; LABELS],
         values: impl IntoIterator<Item = ([&'static str; LABELS], N)>,
     ) -> fmt::Result {
-        let mut encoder = self.0.encode_descriptor(name, &sentence(help), unit, MetricType::Counter)?;
-        values.into_iter().try_for_each(|(of, value)| {
-            ConstCounter::new(value).encode(encoder.encode_family(&named(labels, of))?)
-        })
+        let help = sentence(help);
+        let encoder = self.0.encode_descriptor(name, &help, unit, MetricType::Counter)?;
+        family(encoder, labels, values.into_iter().map(|(of, value)| (of, ConstCounter::new(value))))
     }
+}
+
+/// A metric for each set of values of these labels.
+fn family<const LABELS: usize, M: EncodeMetric>(
+    mut encoder: MetricEncoder<'_>,
+    labels: [&'static str; LABELS],
+    metrics: impl Iterator<Item = ([&'static str; LABELS], M)>,
+) -> fmt::Result {
+    for (of, metric) in metrics {
+        metric.encode(encoder.encode_family(&named(labels, of))?)?;
+    }
+    Ok(())
 }
 
 fn named<const LABELS: usize>(
