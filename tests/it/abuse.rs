@@ -30,14 +30,7 @@ use std::{
 
 use tokio::task::JoinHandle;
 
-use crate::support::process::Process;
-
-const TOML: &str = r#"
-[[clients]]
-client_id = "service"
-client_secret = "secret"
-access_token_signing_alg = "HS256"
-"#;
+use crate::support::process::{Process, SERVICE as TOML};
 
 const MIB: u64 = 1024 * 1024;
 

@@ -5,7 +5,7 @@ mod rates;
 mod shedding;
 mod signing;
 
-use std::fmt::Write;
+use std::{fmt::Write, pin::Pin};
 
 use crate::support::{Auth, Issue, Outcome, TestServer, Wire};
 
@@ -47,6 +47,18 @@ fn quiet(number: usize) -> String {
 /// Asks for a token.
 async fn ask(wire: &Wire, client_id: &str) -> Outcome {
     wire.issue(&Auth::basic(client_id, SECRET), &Issue::default()).await
+}
+
+/// Asks for tokens of these clients by number, over REST and gRPC in turn.
+fn asks(
+    wires: &[Wire; 2],
+    client_id: impl Fn(usize) -> String + Clone + Send + Sync + 'static,
+) -> impl Fn(usize) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Clone + Send + Sync + 'static {
+    let wires = wires.clone();
+    move |n| {
+        let (wire, client_id) = (wires[n % 2].clone(), client_id(n));
+        Box::pin(async move { ask(&wire, &client_id).await })
+    }
 }
 
 /// Whether it was granted; a refusal must be one for overload, with a time to come back.

@@ -5,14 +5,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::process::Process;
-
-const TOML: &str = r#"
-[[clients]]
-client_id = "service"
-client_secret = "secret"
-access_token_signing_alg = "HS256"
-"#;
+use crate::support::process::{Process, SERVICE as TOML};
 
 const CONTINUE: &[u8; 25] = b"HTTP/1.1 100 Continue\r\n\r\n";
 

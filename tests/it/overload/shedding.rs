@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use super::{NOISY, ask, is_granted};
+use super::{NOISY, ask, asks, is_granted};
 use crate::support::{TestServer, Wire, http::get, parallel::in_parallel, patience::eventually};
 
 const CLIENT: &str = r#"
@@ -36,11 +36,7 @@ async fn while_tasks_run_late_requests_are_refused_and_documents_are_not() {
     eventually("it sheds", async || server.overload.figures().admitted_share < 0.25).await;
     let mut refused = [0, 0];
     for _ in 0..40 {
-        let wires = wires.clone();
-        let call = move |n: usize| {
-            let wire = wires[n % 2].clone();
-            async move { ask(&wire, NOISY).await }
-        };
+        let call = asks(&wires, |_| NOISY.to_owned());
         for (n, outcome) in in_parallel(16, 16, call).await.iter().enumerate() {
             refused[n % 2] += usize::from(!is_granted(outcome));
         }

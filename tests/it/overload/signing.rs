@@ -10,7 +10,7 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use super::{NOISY, QUIET, ask, is_granted, is_own_fault, quiet, slow_signer};
+use super::{NOISY, QUIET, ask, asks, is_granted, is_own_fault, quiet, slow_signer};
 use crate::support::{
     Issue, TestServer, Wire, auth::Auth, http::get, parallel::in_parallel, patience::eventually,
 };
@@ -78,13 +78,7 @@ async fn is_quiet_again(server: &TestServer) {
 async fn beyond_capacity_the_server_goes_on_at_its_peak_and_refuses_the_rest() {
     let server = slow_signer("500ms").await;
     let wires = Wire::both(&server).await;
-    let call = {
-        let wires = wires.clone();
-        move |n: usize| {
-            let wire = wires[n % 2].clone();
-            async move { ask(&wire, &quiet(n % QUIET)).await }
-        }
-    };
+    let call = asks(&wires, |n| quiet(n % QUIET));
     // The pool learns its pace, then shows it.
     in_parallel(10, 2, call.clone()).await;
     let begun = Instant::now();
@@ -160,14 +154,7 @@ async fn a_noisy_client_pushes_out_itself_alone() {
     let mut rounds = 0;
     // As many as it takes until the noisy one was refused meanwhile.
     while rounds < 3 || flood.refused() == before {
-        let call = {
-            let wires = wires.clone();
-            move |n: usize| {
-                let wire = wires[n % 2].clone();
-                async move { ask(&wire, &quiet(n)).await }
-            }
-        };
-        let answers = in_parallel(QUIET, QUIET, call).await;
+        let answers = in_parallel(QUIET, QUIET, asks(&wires, quiet)).await;
         let refused: Vec<_> = answers.iter().filter_map(|outcome| outcome.as_ref().err()).collect();
         assert!(refused.is_empty(), "{refused:?} {:?}", server.core.signing_pool.figures());
         rounds += 1;

@@ -12,6 +12,14 @@ use tempfile::TempDir;
 
 use super::patience::{PATIENCE, free_address};
 
+/// A client whose tokens cost the server little.
+pub const SERVICE: &str = r#"
+[[clients]]
+client_id = "service"
+client_secret = "secret"
+access_token_signing_alg = "HS256"
+"#;
+
 /// A running `mintage serve`. It is killed when dropped.
 pub struct Process {
     child: Child,
