@@ -57,7 +57,7 @@ pub(super) async fn until_signal(config: Config, mut core: Core, log: LogQueue) 
     let core = Arc::new(core);
     let mut beside = follow(&core, &config, &readiness, telemetry.metrics());
     let (public, files, dev_authority) = tls.on(public);
-    let (public, guard) = overload::guard(&config, &core.clock, proxy::behind(&config, public));
+    let (public, guard) = overload::guard(&config, &core, proxy::behind(&config, public));
     figures::read_guard(&guard, telemetry.metrics());
     beside.spawn(guard.watch());
     watched.extend(files);

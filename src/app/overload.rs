@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Core;
 use crate::{
-    clock::Clock,
     config::Config,
     serve::{
         Listener,
@@ -12,8 +12,10 @@ use crate::{
 };
 
 /// The listener with its guard, whose [`Overload::watch`] must run beside it.
-pub fn guard(config: &Config, clock: &Arc<dyn Clock>, listener: Listener) -> (Listener, Arc<Overload>) {
-    let sources = config.limits.source_rate.map(|rate| Sources::new(rate, Arc::clone(clock)));
-    let overload = Arc::new(Overload::new(config.limits.queue_wait, sources));
+pub fn guard(config: &Config, core: &Core, listener: Listener) -> (Listener, Arc<Overload>) {
+    let sources = config.limits.source_rate.map(|rate| Sources::new(rate, Arc::clone(&core.clock)));
+    let pool = Arc::clone(&core.signing_pool);
+    let overload = Overload::new(config.limits.queue_wait, sources, Box::new(move || pool.is_full()));
+    let overload = Arc::new(overload);
     (listener.guarded(Arc::clone(&overload)), overload)
 }

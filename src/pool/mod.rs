@@ -15,7 +15,10 @@ use std::{
     fmt,
     hash::Hash,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -39,6 +42,8 @@ struct Shared<K> {
     longest_wait: Duration,
     state: Mutex<State<K>>,
     arrival: Condvar,
+    /// Whether as many wait as may. Only a hint, for who does not want to wait for the lock.
+    is_full: AtomicBool,
 }
 
 struct State<K> {
@@ -120,6 +125,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Pool<K> {
             longest_wait,
             state: Mutex::new(state),
             arrival: Condvar::new(),
+            is_full: AtomicBool::new(false),
         }))
     }
 
@@ -150,6 +156,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Pool<K> {
         }
         let capacity = state.pace.capacity(shared.longest_wait / 2);
         let displaced = state.queue.push(key, waiting, capacity);
+        shared.is_full.store(state.queue.len() >= capacity, Relaxed);
         let refusal = displaced.map(|Displaced { job, own_share }| {
             let retry_after = state.retry_after();
             (
@@ -196,6 +203,13 @@ impl<K: Hash + Eq + Clone> Pool<K> {
     }
 }
 
+impl<K> Pool<K> {
+    /// Whether a job that came now would push out another, or find no room.
+    pub fn is_full(&self) -> bool {
+        self.0.is_full.load(Relaxed)
+    }
+}
+
 impl<K: Hash + Eq + Clone> Shared<K> {
     /// The life of a thread.
     fn work(&self) {
@@ -208,6 +222,8 @@ impl<K: Hash + Eq + Clone> Shared<K> {
                 state = self.arrival.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
+            let capacity = state.pace.capacity(self.longest_wait / 2);
+            self.is_full.store(state.queue.len() >= capacity, Relaxed);
             let begun = Instant::now();
             let waited = begun - since;
             if job.is_abandoned() {

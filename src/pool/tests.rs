@@ -66,8 +66,10 @@ async fn what_has_no_room_is_refused_at_once_and_the_rest_is_done() {
     assert_eq!(capacity, 8);
     let mut waiting = Vec::new();
     for _ in 0..capacity {
+        assert!(!pool.is_full());
         waiting.push(submit(&pool, 1).await);
     }
+    assert!(pool.is_full());
     for _ in 0..3 {
         let refused = submit(&pool, 1).await.await.unwrap();
         assert!(matches!(refused, Err(Refused::Full { retry_after }) if retry_after >= SHORTEST_RETRY));

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::{
     activity::{Activity, TrackedBody},
-    overload::Overload,
+    overload::{Admitted, Overload},
     proxy::Proxies,
     refusal::{FRAMED_TWICE, Form, HANDLER_PANICKED, NO_HOST, REQUEST_TIMED_OUT, Refusal},
     router::Routes,
@@ -70,7 +70,12 @@ impl Edge {
     }
 
     /// `has_length` tells of a `Content-Length` that hyper may have removed.
-    async fn answer(&self, request: Request<Body>, has_length: bool) -> Response<Body> {
+    async fn answer(
+        &self,
+        request: Request<Body>,
+        has_length: bool,
+        admitted: Option<Admitted>,
+    ) -> Response<Body> {
         let form = Form::of(request.headers());
         let record = request.extensions().get::<Arc<RequestRecord>>().cloned();
         let limit = grpc_timeout(request.headers())
@@ -92,6 +97,11 @@ impl Edge {
                 Err(_) => Err(REQUEST_TIMED_OUT),
             }
         };
+        if let Some(admitted) = admitted
+            && let Some(reason) = record.as_ref().and_then(|record| record.too_many())
+        {
+            admitted.refused(reason);
+        }
         let mut response = answer.unwrap_or_else(|refusal| {
             if let Some(record) = record {
                 record.set_error(refusal.error);
@@ -129,23 +139,25 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
         let has_length = self.activity.has_length();
         let in_flight = self.activity.begin();
         let edge = Arc::clone(&self.edge);
-        if let Some(refusal) = edge
-            .overload
-            .as_ref()
-            .and_then(|guard| guard.admit(&self.peer, edge.proxies.as_ref(), &request).err())
-        {
-            if let Some(reason) = refusal.too_many {
-                edge.telemetry.metrics().turned_away(reason);
-            }
-            return Box::pin(async move {
-                Ok(turn_away(request, refusal).await.map(|body| TrackedBody::new(body, in_flight)))
-            });
-        }
+        let guard = edge.overload.as_ref();
+        let admitted =
+            match guard.map(|guard| guard.admit(&self.peer, edge.proxies.as_ref(), &request)).transpose() {
+                Ok(admitted) => admitted.flatten(),
+                Err(refusal) => {
+                    if let Some(reason) = refusal.too_many {
+                        edge.telemetry.metrics().turned_away(reason);
+                    }
+                    return Box::pin(async move {
+                        Ok(turn_away(request, refusal).await.map(|body| TrackedBody::new(body, in_flight)))
+                    });
+                }
+            };
         let mut request = request.map(Body::new);
         let peer = edge.peer_of(&self.peer, &request);
         request.extensions_mut().insert(peer);
         Box::pin(async move {
-            let response = edge.telemetry.observe(request, |request| edge.answer(request, has_length)).await;
+            let response =
+                edge.telemetry.observe(request, |request| edge.answer(request, has_length, admitted)).await;
             Ok(response.map(|body| TrackedBody::new(body, in_flight)))
         })
     }

@@ -2,11 +2,18 @@
 //!
 //! - *Shedding*: a probe measures how late tasks run. While even the least late one of a time is late, work has piled up for good
 //!   rather than for a moment (the criterion of CoDel, RFC 8289 §4.2), and less is let in until it is gone: the others are
-//!   told at once to come back later, before anything of them is read.
+//!   told at once to come back later, before anything of them is read. It is those who ask most (`shares`).
+//! - *Repeats*: whoever was refused by a pool and asks again at once is told so again (`repeats`).
 //! - *Rate of a source*: so many requests per time and address.
+//!
+//! Who asks is told by what the head of a request shows (`asker`).
 //!
 //! Reading documents and asking about health is never refused for being busy: it costs what refusing it costs, and whoever
 //! balances load or verifies tokens must not be blind just then.
+
+mod asker;
+mod repeats;
+mod shares;
 
 use std::{
     net::IpAddr,
@@ -20,6 +27,12 @@ use std::{
 use http::{Method, Request};
 use tokio::time::{Instant, sleep_until};
 
+pub use self::repeats::IsFull;
+use self::{
+    asker::Askers,
+    repeats::Repeats,
+    shares::{ALL, Shares},
+};
 use super::{
     proxy::Proxies,
     refusal::{OVERLOADED, Refusal, TOO_MANY_REQUESTS},
@@ -29,6 +42,7 @@ use crate::{
     grpc::pb::token::key_service_server,
     peer::Peer,
     rate::{Rate, RateLimiter},
+    refusal::RefusalReason,
 };
 
 /// How often lateness is measured.
@@ -40,25 +54,28 @@ const WINDOW: Duration = Duration::from_millis(100);
 /// Lateness that is none: timers go off up to a step too late, and the system switches between threads.
 const UNAVOIDABLE: Duration = Duration::from_millis(5);
 
-/// Everybody is let in.
-const ALL: u32 = 256;
-
-/// The least that is let in, of [`ALL`]: without any, nobody would notice that there is room again.
+/// The least that is let in, of [`ALL`].
 const LEAST: u32 = 8;
+
+/// While fewer requests than this are under way, nothing has piled up that is worth refusing one: tasks are late because the
+/// machine is. And without any, nobody would notice that there is room again.
+const FEW: u32 = 32;
 
 /// The least time between two log lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What stands between the connections of a listener and its routes.
-#[derive(Debug)]
 pub struct Overload {
     /// Above this much lateness there is too much to do.
     target: Duration,
     sources: Option<Sources>,
+    askers: Askers,
+    repeats: Repeats,
     /// How much is let in, of [`ALL`].
     share: AtomicU32,
-    /// Adds up the share of each request; whoever completes an [`ALL`] is let in.
-    sum: AtomicU32,
+    shares: Shares,
+    /// Of the requests that could have been refused, those that were let in and are not answered.
+    under_way: AtomicU32,
     lateness_micros: AtomicU64,
     shed: AtomicU64,
     source_limited: AtomicU64,
@@ -91,6 +108,34 @@ impl std::fmt::Debug for Sources {
     }
 }
 
+impl std::fmt::Debug for Overload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Overload").field("figures", &self.figures()).finish_non_exhaustive()
+    }
+}
+
+/// A request that was let in and is under way until this is dropped.
+pub(super) struct Admitted {
+    overload: Arc<Overload>,
+    /// What it is told by; nothing where no credentials were shown.
+    request: Option<u64>,
+}
+
+impl Admitted {
+    /// Takes note of why it was refused after all.
+    pub(super) fn refused(&self, reason: RefusalReason) {
+        if let Some(request) = self.request {
+            self.overload.repeats.note(request, reason);
+        }
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.overload.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What an [`Overload`] sees and has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct OverloadFigures {
@@ -106,13 +151,16 @@ pub struct OverloadFigures {
 
 impl Overload {
     /// Sheds while tasks wait for longer than a tenth of `longest_wait`, and than 5 ms, once [`Overload::watch`] runs: a request
-    /// is several tasks, one after the other.
-    pub fn new(longest_wait: Duration, sources: Option<Sources>) -> Self {
+    /// is several tasks, one after the other. `is_full` tells whether the pool has room whose refusals are repeated.
+    pub fn new(longest_wait: Duration, sources: Option<Sources>, is_full: IsFull) -> Self {
         Self {
             target: (longest_wait / 10).max(UNAVOIDABLE),
             sources,
+            askers: Askers::new(),
+            repeats: Repeats::new(is_full),
             share: AtomicU32::new(ALL),
-            sum: AtomicU32::new(0),
+            shares: Shares::new(),
+            under_way: AtomicU32::new(0),
             lateness_micros: AtomicU64::new(0),
             shed: AtomicU64::new(0),
             source_limited: AtomicU64::new(0),
@@ -143,23 +191,30 @@ impl Overload {
     /// A window has ended, in which no task was less late than this.
     fn adapt(&self, least: Duration) {
         let share = self.share.load(Ordering::Relaxed);
-        let share =
-            if least > self.target { (share * 2 / 3).max(LEAST) } else { (share * 5 / 4 + 1).min(ALL) };
+        let share = if least > self.target {
+            // The later, the less: at ten times the target four fifths are too many.
+            let kept = (self.target.as_secs_f64() / least.as_secs_f64()).clamp(0.25, 0.67);
+            ((f64::from(share) * kept) as u32).max(LEAST)
+        } else {
+            (share * 5 / 4 + 1).min(ALL)
+        };
         self.share.store(share, Ordering::Relaxed);
+        self.shares.begin_window(share);
         let micros = u64::try_from(least.as_micros()).unwrap_or(u64::MAX);
         self.lateness_micros.store(micros, Ordering::Relaxed);
     }
 
-    /// Whether a request that came over a connection of this peer gets in, where these proxies are trusted.
+    /// Whether a request that came over a connection of this peer gets in, where these proxies are trusted. Of what is never
+    /// refused for being busy nothing is kept in mind.
     ///
     /// # Errors
     /// What to answer instead.
     pub(super) fn admit<B>(
-        &self,
+        self: &Arc<Self>,
         peer: &Peer,
         proxies: Option<&Proxies>,
         request: &Request<B>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Admitted>, Refusal> {
         if let Some(sources) = &self.sources
             && !is_about_health(request)
             && let Err(wait) = sources.charge(peer, proxies)
@@ -167,18 +222,20 @@ impl Overload {
             self.source_limited.fetch_add(1, Ordering::Relaxed);
             return Err(TOO_MANY_REQUESTS.after(wait));
         }
-        let share = self.share.load(Ordering::Relaxed);
-        if share < ALL && !is_light(request) && !self.is_among(share) {
+        if is_light(request) {
+            return Ok(None);
+        }
+        let same = self.askers.request_of(request);
+        if let Some(refusal) = same.and_then(|same| self.repeats.refuse_again(same)) {
+            return Err(refusal);
+        }
+        let has_share = self.shares.take(self.askers.of(request, peer.source()));
+        if !has_share && self.under_way.load(Ordering::Relaxed) >= FEW {
             self.shed.fetch_add(1, Ordering::Relaxed);
             return Err(OVERLOADED);
         }
-        Ok(())
-    }
-
-    /// Lets in `share` of [`ALL`] requests, evenly.
-    fn is_among(&self, share: u32) -> bool {
-        let before = self.sum.fetch_add(share, Ordering::Relaxed) % ALL;
-        before + share >= ALL
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        Ok(Some(Admitted { overload: Arc::clone(self), request: same }))
     }
 
     /// What it sees and has done.
@@ -251,6 +308,17 @@ mod tests {
         Request::builder().method(method).uri(path).body(()).unwrap()
     }
 
+    fn has_room() -> IsFull {
+        Box::new(|| false)
+    }
+
+    /// The guard of a server on which more than a few requests are under way.
+    fn crowded() -> Arc<Overload> {
+        let overload = Arc::new(Overload::new(100 * MS, None, has_room()));
+        overload.under_way.store(FEW, Ordering::Relaxed);
+        overload
+    }
+
     fn peer(address: &str) -> Peer {
         Peer::plain(address.parse().unwrap())
     }
@@ -282,8 +350,8 @@ mod tests {
     // F-16
     #[test]
     fn less_is_let_in_while_it_is_late_and_all_again_soon_after() {
-        let overload = Overload::new(100 * MS, None);
-        let admitted = |overload: &Overload| {
+        let overload = crowded();
+        let admitted = |overload: &Arc<Overload>| {
             let request = request(Method::POST, "/token");
             (0..1000).filter(|_| overload.admit(&peer("192.0.2.1:1"), None, &request).is_ok()).count()
         };
@@ -297,9 +365,14 @@ mod tests {
             assert!(now < before && now > before / 2, "{before} {now}");
             before = now;
         }
+        overload.adapt(500 * MS);
+        let now = admitted(&overload);
+        assert!(now < before / 3, "the later, the less: {before} {now}");
         for _ in 0..50 {
             overload.adapt(11 * MS);
+            admitted(&overload);
         }
+        overload.adapt(11 * MS);
         assert!((20..100).contains(&admitted(&overload)), "somebody is always let in");
         // Two seconds of windows.
         for _ in 0..20 {
@@ -309,10 +382,27 @@ mod tests {
         assert!(overload.figures().shed > 0);
     }
 
+    // A machine that was late itself leaves nothing behind for which a request had to be refused.
+    #[test]
+    fn nobody_is_refused_while_few_are_under_way() {
+        let overload = Arc::new(Overload::new(100 * MS, None, has_room()));
+        let request = request(Method::POST, "/token");
+        let mut under_way = Vec::new();
+        for _ in 0..20 {
+            overload.adapt(500 * MS);
+            for _ in 0..100 {
+                under_way.extend(overload.admit(&peer("192.0.2.1:1"), None, &request).ok().flatten());
+            }
+            assert!((FEW as usize..FEW as usize + 20).contains(&under_way.len()), "{}", under_way.len());
+            under_way.clear();
+        }
+        assert_eq!(overload.under_way.load(Ordering::Relaxed), 0);
+    }
+
     // F-19
     #[test]
     fn what_is_light_is_never_shed() {
-        let overload = Overload::new(100 * MS, None);
+        let overload = crowded();
         for _ in 0..50 {
             overload.adapt(MS * 100);
         }
@@ -339,7 +429,7 @@ mod tests {
         let rate = Rate { count: 3.try_into().unwrap(), period: Duration::from_secs(3) };
         let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap()], None);
         let sources = Sources::new(rate, Arc::<TestClock>::clone(&clock));
-        let overload = Overload::new(100 * MS, Some(sources));
+        let overload = Arc::new(Overload::new(100 * MS, Some(sources), has_room()));
         let admitted = |address: &str, path: &str| {
             let request = request(Method::GET, path);
             (0..10).filter(|_| overload.admit(&peer(address), Some(&proxies), &request).is_ok()).count()

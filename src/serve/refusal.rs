@@ -54,7 +54,7 @@ pub(super) struct Refusal {
     pub(super) error: &'static str,
     description: &'static str,
     /// When to come back, if that makes sense.
-    retry_after: Option<Duration>,
+    pub(super) retry_after: Option<Duration>,
     /// What there is too much of, if that is why.
     pub(super) too_many: Option<RefusalReason>,
 }
@@ -151,6 +151,19 @@ pub(super) const OVERLOADED: Refusal = Refusal::new(
     "the server is busy; try again later",
 )
 .for_too_many(RefusalReason::Overloaded)
+.after(Duration::from_secs(1));
+
+/// No place is left in a queue. In the words of the one who keeps the queue.
+pub(super) const QUEUE_FULL: Refusal = Refusal { too_many: Some(RefusalReason::QueueFull), ..OVERLOADED };
+
+/// What the client may have of a queue is taken. In the words of the one who keeps the queue.
+pub(super) const TOO_MUCH_OF_THE_QUEUE: Refusal = Refusal::new(
+    StatusCode::TOO_MANY_REQUESTS,
+    Code::ResourceExhausted,
+    "temporarily_unavailable",
+    "too many requests or failed attempts; try again later",
+)
+.for_too_many(RefusalReason::OwnShare)
 .after(Duration::from_secs(1));
 
 /// Too much came from one address. Nothing of the request was read.

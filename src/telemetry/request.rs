@@ -74,6 +74,11 @@ impl RequestRecord {
         self.facts().too_many = Some(reason);
     }
 
+    /// Of what there were too many, if that is why it was refused.
+    pub fn too_many(&self) -> Option<RefusalReason> {
+        self.facts().too_many
+    }
+
     /// Counts one token that was issued, by its signature algorithm (RFC 7518 §3.1).
     pub fn add_issued(&self, alg: &'static str) {
         self.facts().issued.push(alg);

@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::task::JoinSet;
+use tokio::{sync::broadcast, task::JoinSet};
 
 use super::{NOISY, QUIET, ask, asks, is_granted, is_own_fault, quiet, slow_signer};
 use crate::support::{
-    Issue, TestServer, Wire, auth::Auth, http::get, parallel::in_parallel, patience::eventually,
+    Issue, TestServer, WRONG, Wire, auth::Auth, error, http::get, parallel::in_parallel, patience::eventually,
 };
 
 /// Callers who ask for tokens of one client without a pause, until they are told to end.
@@ -192,6 +192,44 @@ async fn a_full_pool_is_bounded_and_in_nobodys_way() {
     assert!(most > 0 && most <= 1100, "{most}");
     flood.end().await;
     is_quiet_again(&server).await;
+}
+
+// F-16: to authenticate it again would cost several times as much
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_refused_and_asks_again_is_refused_unread_until_there_is_room() {
+    let server = slow_signer("100ms").await;
+    let pool = &server.core.signing_pool;
+    let (gate, _) = broadcast::channel::<()>(1);
+    eventually("the pool is full", async || {
+        let (pool, mut gate) = (Arc::clone(pool), gate.subscribe());
+        let job = move || gate.blocking_recv().is_err();
+        tokio::spawn(async move { pool.run(&NOISY.parse().unwrap(), job).await });
+        tokio::task::yield_now().await;
+        server.core.signing_pool.is_full()
+    })
+    .await;
+
+    let by_pool = || pool.figures().refused_full;
+    let refused = || server.metric("mintage_requests_refused_total{reason=\"queue_full\"}");
+    let wires = Wire::both(&server).await;
+    for wire in &wires {
+        eventually("it is refused again, and the pool is not asked", async || {
+            let before = (refused(), by_pool());
+            assert!(!is_granted(&ask(wire, NOISY).await));
+            (refused(), by_pool()) == (before.0 + 1, before.1)
+        })
+        .await;
+        // Whoever has other credentials is told what there is to be told about them.
+        let guess = wire.issue(&Auth::basic(NOISY, WRONG), &Issue::default()).await;
+        assert_eq!(error(guess), "invalid_client");
+        assert!(is_granted(&ask(wire, "es256").await));
+    }
+
+    drop(gate);
+    is_quiet_again(&server).await;
+    for wire in &wires {
+        assert!(is_granted(&ask(wire, NOISY).await));
+    }
 }
 
 // F-19: nobody's signature is made

@@ -218,8 +218,7 @@ impl TestServer {
         watched.extend(files);
         beside.spawn(app::watch::watch(watched, metrics.clone(), Duration::from_millis(10)));
         let public = app::proxy::behind(&config, public);
-        let (public, overload) =
-            app::overload::guard(&config, &(Arc::<TestClock>::clone(&clock) as _), public);
+        let (public, overload) = app::overload::guard(&config, &core, public);
         beside.spawn(Arc::clone(&overload).watch());
         let (address, public) = listen(public, routes, &telemetry, &shutdown);
         let (ops, admin) = listen(bind().await.into(), ops_routes, &telemetry, &shutdown);
