@@ -24,6 +24,7 @@ use super::{
     http::Answer,
     run,
     server::{Server, own_cpu},
+    slices::Slices,
 };
 
 /// Callers of a closed loop.
@@ -162,6 +163,8 @@ pub struct Open {
     pub lost: f64,
     /// Of what was answered with 200.
     pub accepted: Latencies,
+    /// Of all requests, by when they were meant to be sent. [`PATIENCE`] is that of a request without its 200.
+    pub slices: Slices,
     /// Of what was refused, from when it was sent: a client that waited for a connection was not refused yet.
     pub refused: Latencies,
     /// Refusals without `retry-after`.
@@ -174,6 +177,8 @@ pub struct Open {
 
 struct Books {
     accepted: Latencies,
+    /// By the entry of the schedule.
+    waits: Vec<Duration>,
     refused: Latencies,
     good: u64,
     good_in_time: u64,
@@ -193,6 +198,7 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
     let next = Rc::new(Cell::new(0));
     let books = Rc::new(RefCell::new(Books {
         accepted: Latencies::new(),
+        waits: vec![PATIENCE; schedule.len()],
         refused: Latencies::new(),
         good: 0,
         good_in_time: 0,
@@ -213,8 +219,9 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
             // caller tells it that there are no more.
             while let Ok(permit) = due.acquire().await {
                 permit.forget();
-                let Some(meant) = schedule.get(next.replace(next.get() + 1)) else { break };
-                attempt(&mut caller, begun, *meant, offer, &books).await;
+                let entry = next.replace(next.get() + 1);
+                let Some(meant) = schedule.get(entry) else { break };
+                attempt(&mut caller, begun, (entry, *meant), offer, &books).await;
             }
         });
     }
@@ -243,6 +250,7 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
         others: per_second(books.others),
         lost: per_second((schedule.len() as u64).saturating_sub(answered)),
         accepted: books.accepted.clone(),
+        slices: Slices::cut(offer.duration, schedule.iter().copied().zip(books.waits.iter().copied())),
         refused: books.refused.clone(),
         without_retry_after: books.without_retry_after,
         // Whatever was cut off at the end was not normal either.
@@ -255,7 +263,7 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
 async fn attempt(
     caller: &mut impl Caller,
     begun: Instant,
-    meant: Duration,
+    (entry, meant): (usize, Duration),
     offer: Offer,
     books: &RefCell<Books>,
 ) {
@@ -278,6 +286,7 @@ async fn attempt(
     let is_good = match answer {
         Some(Answer { status: 200, .. }) => {
             books.accepted.add(latency);
+            books.waits[entry] = latency;
             let is_good = latency <= PATIENCE;
             books.good += u64::from(is_good);
             books.good_in_time += u64::from(is_good && meant + latency <= offer.duration);
