@@ -79,7 +79,8 @@ pub struct Closed {
     pub rss_kib: f64,
 }
 
-/// Has each caller make requests one after another for so long. Every answer must have this status.
+/// Has each caller make requests one after another for so long. Every answer must have this status, but for a hundredth that may
+/// be refused with 503: when the machine stands still for longer than a request may wait in the server.
 pub async fn closed<C: Caller>(
     server: &Server,
     callers: Vec<C>,
@@ -88,13 +89,18 @@ pub async fn closed<C: Caller>(
 ) -> Result<Closed> {
     let goes_on = Rc::new(Cell::new(true));
     let latencies = Rc::new(RefCell::new(Latencies::new()));
+    let refused = Rc::new(Cell::new(0_u64));
     let mut tasks = JoinSet::new();
     for mut caller in callers {
-        let (goes_on, latencies) = (Rc::clone(&goes_on), Rc::clone(&latencies));
+        let (goes_on, latencies, refused) = (Rc::clone(&goes_on), Rc::clone(&latencies), Rc::clone(&refused));
         tasks.spawn_local(async move {
             while goes_on.get() {
                 let begun = Instant::now();
                 let answer = caller.call().await?;
+                if answer.status == 503 {
+                    refused.set(refused.get() + 1);
+                    continue;
+                }
                 if answer.status != status {
                     return Err(format!("status {} instead of {status}", answer.status).into());
                 }
@@ -106,14 +112,18 @@ pub async fn closed<C: Caller>(
     // The first part warms up; only what follows is counted.
     sleep(duration / 4).await;
     *latencies.borrow_mut() = Latencies::new();
+    refused.set(0);
     let (cpu, begun) = (server.cpu()?, Instant::now());
     sleep(duration).await;
     let (spent, elapsed) = (server.cpu()? - cpu, begun.elapsed());
-    let latencies = latencies.borrow().clone();
+    let (latencies, refused) = (latencies.borrow().clone(), refused.get());
     goes_on.set(false);
     let rss_kib = server.rss_kib()?;
     while let Some(done) = tasks.join_next().await {
         done??;
+    }
+    if refused * 100 > latencies.0.len() {
+        return Err(format!("{refused} refused, {} answered", latencies.0.len()).into());
     }
     let count = latencies.0.len() as f64;
     Ok(Closed {
