@@ -6,6 +6,11 @@
 //! Both processes share the machine, so ratios are what counts. `--pin` gives each a core.
 //!
 //! Several short runs (3 of 1 s for each row) tell more than a long one: what is compared lies closer together in time.
+//!
+//! The open loop goes on for 5 s, and its goal is judged by the p99 of slices of 250 ms, their median: that the machine stands
+//! still now and then, as a virtual one does, does not decide it, while the p99 of the whole run tells of little else. A stall of the
+//! server's own that strikes less than half of the slices would not decide it either, so both are told, with the share of the
+//! slices above the goal. The first table says what the machine alone makes of the same three.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -22,6 +27,7 @@ use support::{
     grpc::{Call, GrpcCaller},
     http::{self, HttpCaller, Requests, StreamCaller, again, get, get_with_token, introspect, issue},
     load::{CONNECTIONS, Caller, Closed, Offer, closed, open},
+    machine::{self, LOAD},
     options::Options,
     report::{Cell, Table, report},
     server::Server,
@@ -33,6 +39,8 @@ use support::{
 const IDLE: usize = 2_000;
 /// Starts whose median is taken.
 const STARTS: usize = 5;
+/// The open loop goes on for so many times the duration of another figure: the median of 20 slices means something.
+const LONGER: u32 = 5;
 
 fn main() -> Result<()> {
     let Some(options) = Options::read(1.0, 3)? else { return Ok(()) };
@@ -43,6 +51,7 @@ fn main() -> Result<()> {
 }
 
 async fn run(options: &Options) -> Result<Vec<Table>> {
+    let machine = machine::table();
     let signer = Rc::new(Signer::new()?);
     let config = config::base() + &signer.client()?;
     let server = Server::start(&config, options.pin)?;
@@ -75,7 +84,7 @@ async fn run(options: &Options) -> Result<Vec<Table>> {
     let Bench { requests, costs, .. } = bench;
     drop(server);
     let resources = resources(&certificates, options).await?;
-    Ok(vec![requests, bare_table(&bare), ratios(&costs, &bare)?, latency, resources])
+    Ok(vec![machine, requests, bare_table(&bare), ratios(&costs, &bare)?, latency, resources])
 }
 
 struct Bench<'a> {
@@ -173,22 +182,37 @@ impl Bench<'_> {
 
     /// Latencies at 70 % of what the closed loop found the server to be able to do.
     async fn latency(&self) -> Result<Table> {
-        let columns =
-            ["request", "req/s", "p50 ms", "p99 ms", "p99.9 ms", "goal p99", "reached", "driver's cores"];
+        let columns = [
+            "request",
+            "req/s",
+            "served %",
+            "p50 ms",
+            "p99 ms",
+            "p99.9 ms",
+            "slice p99 ms",
+            "goal",
+            "reached",
+            "slices above %",
+            "driver's cores",
+        ];
         let mut table = Table::new("Latency at 70 % of capacity, open loop", &columns);
         for (alg, goal) in [("RS256", 5.0), ("ES256", 2.0)] {
             let name = format!("POST /token {alg}");
             let (_, rate) = self.costs.get(&name).ok_or("no rate")?;
             let callers = HttpCaller::many(200, self.server.address, &again(&issue(alg))).await?;
-            let measured = open(callers, Offer::new(rate * 0.7, self.duration)).await?;
-            let p99 = measured.accepted.quantile(0.99);
+            let measured = open(callers, Offer::new(rate * LOAD, self.duration * LONGER)).await?;
+            let quantile = |quantile| Cell::Number(measured.accepted.quantile(quantile), 2);
+            let p99 = measured.slices.median();
             let cells = [
                 Cell::Number(measured.offered, 0),
-                Cell::Number(measured.accepted.quantile(0.5), 2),
+                Cell::Number(measured.served * 100.0, 2),
+                quantile(0.5),
+                quantile(0.99),
+                quantile(0.999),
                 Cell::Number(p99, 2),
-                Cell::Number(measured.accepted.quantile(0.999), 2),
                 Cell::Number(goal, 0),
                 Cell::AtMost(p99, goal),
+                Cell::Number(measured.slices.above(goal), 0),
                 Cell::Number(measured.driver, 2),
             ];
             table.add(&name, cells);

@@ -5,7 +5,8 @@
 //! normal afterwards (F-16). Then what others feel of it: other endpoints (F-19), clients that ask again at once (F-17), a
 //! thousand quiet clients beside a noisy one (F-18), and what floods of requests that must fail cost (F-24).
 //!
-//! A token that comes later than a second after it was wanted counts for nothing.
+//! A token that comes later than a second after it was wanted counts for nothing. The first table says what the machine does by
+//! itself: of latencies of some tens of milliseconds a part may be its own.
 
 mod floods;
 #[path = "../support/mod.rs"]
@@ -24,6 +25,7 @@ use support::{
     config,
     http::{HttpCaller, Request, again, get, introspect, issue},
     load::{Beside, CONNECTIONS, Latencies, Offer, Open, beside, closed, open},
+    machine,
     options::Options,
     report::{Cell, Table, report},
     server::Server,
@@ -51,6 +53,7 @@ fn main() -> Result<()> {
 }
 
 async fn run(options: &Options, curves: &mut Curves) -> Result<Vec<Table>> {
+    let machine = machine::table();
     let mut config = config::base() + &config::client("noisy", "RS256");
     for number in 0..QUIET {
         config += &config::client(&format!("quiet{number}"), "RS256");
@@ -64,7 +67,7 @@ async fn run(options: &Options, curves: &mut Curves) -> Result<Vec<Table>> {
     let retries = bench.retries().await?;
     let noise = bench.noise().await?;
     let floods = floods::measure(capacity, options).await?;
-    Ok(vec![overload, others, retries, noise, floods])
+    Ok(vec![machine, overload, others, retries, noise, floods])
 }
 
 /// Goodput and refusals against the load; the last run counts.

@@ -24,6 +24,7 @@ use super::{
     http::Answer,
     run,
     server::{Server, own_cpu},
+    slices::Slices,
 };
 
 /// Callers of a closed loop.
@@ -78,7 +79,8 @@ pub struct Closed {
     pub rss_kib: f64,
 }
 
-/// Has each caller make requests one after another for so long. Every answer must have this status.
+/// Has each caller make requests one after another for so long. Every answer must have this status, but for a hundredth that may
+/// be refused with 503: when the machine stands still for longer than a request may wait in the server.
 pub async fn closed<C: Caller>(
     server: &Server,
     callers: Vec<C>,
@@ -87,13 +89,18 @@ pub async fn closed<C: Caller>(
 ) -> Result<Closed> {
     let goes_on = Rc::new(Cell::new(true));
     let latencies = Rc::new(RefCell::new(Latencies::new()));
+    let refused = Rc::new(Cell::new(0_u64));
     let mut tasks = JoinSet::new();
     for mut caller in callers {
-        let (goes_on, latencies) = (Rc::clone(&goes_on), Rc::clone(&latencies));
+        let (goes_on, latencies, refused) = (Rc::clone(&goes_on), Rc::clone(&latencies), Rc::clone(&refused));
         tasks.spawn_local(async move {
             while goes_on.get() {
                 let begun = Instant::now();
                 let answer = caller.call().await?;
+                if answer.status == 503 {
+                    refused.set(refused.get() + 1);
+                    continue;
+                }
                 if answer.status != status {
                     return Err(format!("status {} instead of {status}", answer.status).into());
                 }
@@ -105,14 +112,18 @@ pub async fn closed<C: Caller>(
     // The first part warms up; only what follows is counted.
     sleep(duration / 4).await;
     *latencies.borrow_mut() = Latencies::new();
+    refused.set(0);
     let (cpu, begun) = (server.cpu()?, Instant::now());
     sleep(duration).await;
     let (spent, elapsed) = (server.cpu()? - cpu, begun.elapsed());
-    let latencies = latencies.borrow().clone();
+    let (latencies, refused) = (latencies.borrow().clone(), refused.get());
     goes_on.set(false);
     let rss_kib = server.rss_kib()?;
     while let Some(done) = tasks.join_next().await {
         done??;
+    }
+    if refused * 100 > latencies.0.len() {
+        return Err(format!("{refused} refused, {} answered", latencies.0.len()).into());
     }
     let count = latencies.0.len() as f64;
     Ok(Closed {
@@ -162,6 +173,8 @@ pub struct Open {
     pub lost: f64,
     /// Of what was answered with 200.
     pub accepted: Latencies,
+    /// Of all requests, by when they were meant to be sent. [`PATIENCE`] is that of a request without its 200.
+    pub slices: Slices,
     /// Of what was refused, from when it was sent: a client that waited for a connection was not refused yet.
     pub refused: Latencies,
     /// Refusals without `retry-after`.
@@ -174,6 +187,8 @@ pub struct Open {
 
 struct Books {
     accepted: Latencies,
+    /// By the entry of the schedule.
+    waits: Vec<Duration>,
     refused: Latencies,
     good: u64,
     good_in_time: u64,
@@ -193,6 +208,7 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
     let next = Rc::new(Cell::new(0));
     let books = Rc::new(RefCell::new(Books {
         accepted: Latencies::new(),
+        waits: vec![PATIENCE; schedule.len()],
         refused: Latencies::new(),
         good: 0,
         good_in_time: 0,
@@ -213,8 +229,9 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
             // caller tells it that there are no more.
             while let Ok(permit) = due.acquire().await {
                 permit.forget();
-                let Some(meant) = schedule.get(next.replace(next.get() + 1)) else { break };
-                attempt(&mut caller, begun, *meant, offer, &books).await;
+                let entry = next.replace(next.get() + 1);
+                let Some(meant) = schedule.get(entry) else { break };
+                attempt(&mut caller, begun, (entry, *meant), offer, &books).await;
             }
         });
     }
@@ -243,6 +260,7 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
         others: per_second(books.others),
         lost: per_second((schedule.len() as u64).saturating_sub(answered)),
         accepted: books.accepted.clone(),
+        slices: Slices::cut(offer.duration, schedule.iter().copied().zip(books.waits.iter().copied())),
         refused: books.refused.clone(),
         without_retry_after: books.without_retry_after,
         // Whatever was cut off at the end was not normal either.
@@ -255,7 +273,7 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
 async fn attempt(
     caller: &mut impl Caller,
     begun: Instant,
-    meant: Duration,
+    (entry, meant): (usize, Duration),
     offer: Offer,
     books: &RefCell<Books>,
 ) {
@@ -278,6 +296,7 @@ async fn attempt(
     let is_good = match answer {
         Some(Answer { status: 200, .. }) => {
             books.accepted.add(latency);
+            books.waits[entry] = latency;
             let is_good = latency <= PATIENCE;
             books.good += u64::from(is_good);
             books.good_in_time += u64::from(is_good && meant + latency <= offer.duration);

@@ -6,6 +6,8 @@
 //! - [`http`], [`grpc`]: callers that make one request again and again
 //! - [`signer`]: what clients sign
 //! - [`load`]: closed and open loops of callers, and what they measure
+//! - [`slices`]: latencies by slices of time, which pauses of the machine do not decide
+//! - [`machine`]: how evenly the machine works by itself
 //! - [`tls`]: certificates and handshakes
 //! - [`bare`]: what the cryptography alone costs
 //! - [`report`], [`chart`]: tables as Markdown and JSON, curves as SVG
@@ -17,10 +19,12 @@ pub mod config;
 pub mod grpc;
 pub mod http;
 pub mod load;
+pub mod machine;
 pub mod options;
 pub mod report;
 pub mod server;
 pub mod signer;
+pub mod slices;
 pub mod tls;
 
 use std::error::Error;

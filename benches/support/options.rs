@@ -4,6 +4,10 @@ use std::{path::PathBuf, process::Command, thread, time::Duration};
 
 use super::Result;
 
+/// What all benches understand.
+const USAGE: &str = "usage: cargo bench --bench NAME -- [SECONDS] [--runs N] [--pin] [--json FILE] [--svg FILE]; \
+                     more in docs/performance.md";
+
 /// What the command line says.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -20,7 +24,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads the command line, with these defaults; nothing when this is not a run of `cargo bench`. With `--pin` this process is moved to its core.
+    /// Reads the command line, with these defaults; nothing when only help is wanted or this is not a run of `cargo bench`. With
+    /// `--pin` this process is moved to its core.
     pub fn read(seconds: f64, runs: usize) -> Result<Option<Self>> {
         let mut options =
             Self { duration: Duration::from_secs_f64(seconds), runs, pin: false, json: None, svg: None };
@@ -30,14 +35,23 @@ impl Options {
             match argument.as_str() {
                 // What `cargo bench` says to every bench.
                 "--bench" => is_bench = true,
-                "--runs" => options.runs = value()?.parse()?,
+                "--help" | "-h" => {
+                    println!("{USAGE}");
+                    return Ok(None);
+                }
+                "--runs" => {
+                    let runs = value()?;
+                    options.runs = runs.parse().map_err(|_| format!("--runs {runs} is no number of runs"))?;
+                }
                 "--pin" => options.pin = true,
                 "--json" => options.json = Some(value()?.into()),
                 "--svg" => options.svg = Some(value()?.into()),
                 seconds => {
-                    let seconds: f64 =
-                        seconds.parse().map_err(|_| format!("{seconds} is no option and no number"))?;
-                    options.duration = Duration::try_from_secs_f64(seconds)?;
+                    options.duration = seconds
+                        .parse()
+                        .ok()
+                        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+                        .ok_or_else(|| format!("{seconds} is no option and no number of seconds; {USAGE}"))?;
                 }
             }
         }
