@@ -4,7 +4,14 @@
 //! so silence, a single `P` or half a preface would hold a connection for ever. From then on a connection ends by
 //! itself, or because it is idle, old, stalled, or the listener drains.
 
-use std::{future::Future, io, pin::Pin, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::Pin,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use hyper::server::conn::{http1, http2};
@@ -16,6 +23,7 @@ use tokio::{
 
 use super::{
     activity::Activity,
+    again::Again,
     edge::{Edge, EdgeService},
     limits::Limits,
     places::Places,
@@ -179,6 +187,7 @@ impl Connections {
         let limits = &self.limits;
         // Deadlines only ever move away while the timer runs, but for a stall: it is looked for this often.
         let nap = limits.write_stall.min(idle).min(rest.unwrap_or(Duration::MAX));
+        let again = Again::new();
         let mut draining = pin!(self.shutdown.draining());
         let oldest = activity.opened() + limits.age_of(number);
         let mut timer = pin!(sleep_until(oldest.min(Instant::now() + nap)));
@@ -189,7 +198,7 @@ impl Connections {
         loop {
             tokio::select! {
                 biased;
-                ended = connection.as_mut() => return ended.map(|()| None).map_err(End::Protocol),
+                ended = poll_fn(|cx| again.poll(connection.as_mut(), cx)) => return ended.map(|()| None).map_err(End::Protocol),
                 // The listener itself drops what is left once it has drained for long enough.
                 () = draining.as_mut(), if !finishing => {
                     finishing = true;

@@ -10,6 +10,7 @@
 //! - [`tls`]: the handshake before all that, where the listener has a certificate
 //! - [`proxy`]: client certificates that a proxy in front took
 //! - `connection`: tells the protocol by its first bytes, then drives one connection to its end
+//! - `again`: what wakes itself is polled again, past the scheduler
 //! - `socket`, `activity`: what a connection is doing right now, for deadlines that hyper does not have
 //! - `length_field`: what hyper hides of a request that is framed twice
 //! - `edge`: what happens to every request: peer, telemetry, deadline, panic isolation
@@ -23,6 +24,7 @@
 
 pub mod accept;
 mod activity;
+mod again;
 mod connection;
 mod edge;
 mod length_field;
