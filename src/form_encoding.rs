@@ -16,7 +16,7 @@ pub struct InvalidEncoding;
 /// [`InvalidEncoding`].
 pub fn decode(text: &str) -> Result<String, InvalidEncoding> {
     let bytes = text.as_bytes();
-    if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+    if memchr::memchr2(b'%', b'+', bytes).is_none() {
         return Ok(text.to_owned());
     }
     let is_hex = |index: usize| bytes.get(index).is_some_and(u8::is_ascii_hexdigit);

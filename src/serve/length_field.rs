@@ -31,7 +31,7 @@ impl LengthField {
         while !self.ended {
             if self.other {
                 // What follows in a line that is another one says nothing.
-                let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return };
+                let Some(end) = memchr::memchr(b'\n', bytes) else { return };
                 bytes = &bytes[end..];
             }
             let Some((&byte, rest)) = bytes.split_first() else { return };
