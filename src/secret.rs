@@ -7,11 +7,38 @@ use std::fmt;
 
 use zeroize::Zeroize;
 
+/// What can be wiped from memory, with all it has reserved.
+///
+/// [`Zeroize`] does the same to a `Vec` and a `String` byte by byte, which for a token costs more than to look its client up.
+pub trait Wipe {
+    /// Leaves nothing but zeros.
+    fn wipe(&mut self);
+}
+
+impl Wipe for Vec<u8> {
+    fn wipe(&mut self) {
+        self.spare_capacity_mut().zeroize();
+        self.as_mut_slice().zeroize();
+    }
+}
+
+impl Wipe for String {
+    fn wipe(&mut self) {
+        std::mem::take(self).into_bytes().wipe();
+    }
+}
+
+impl<const N: usize> Wipe for [u8; N] {
+    fn wipe(&mut self) {
+        self.as_mut_slice().zeroize();
+    }
+}
+
 /// A secret value.
 #[derive(Clone)]
-pub struct Secret<T: Zeroize>(T);
+pub struct Secret<T: Wipe>(T);
 
-impl<T: Zeroize> Secret<T> {
+impl<T: Wipe> Secret<T> {
     /// Takes the value into custody.
     pub const fn new(value: T) -> Self {
         Self(value)
@@ -23,24 +50,24 @@ impl<T: Zeroize> Secret<T> {
     }
 }
 
-impl<T: Zeroize + AsRef<[u8]>> PartialEq for Secret<T> {
+impl<T: Wipe + AsRef<[u8]>> PartialEq for Secret<T> {
     /// Compares in time that depends on the lengths alone.
     fn eq(&self, other: &Self) -> bool {
         aws_lc_rs::constant_time::verify_slices_are_equal(self.0.as_ref(), other.0.as_ref()).is_ok()
     }
 }
 
-impl<T: Zeroize + AsRef<[u8]>> Eq for Secret<T> {}
+impl<T: Wipe + AsRef<[u8]>> Eq for Secret<T> {}
 
-impl<T: Zeroize> fmt::Debug for Secret<T> {
+impl<T: Wipe> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
 }
 
-impl<T: Zeroize> Drop for Secret<T> {
+impl<T: Wipe> Drop for Secret<T> {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.0.wipe();
     }
 }
 
@@ -58,6 +85,15 @@ mod tests {
     fn debug_shows_nothing_of_the_value() {
         let secret = Secret::from("canary-7c1f");
         assert_eq!(format!("{secret:?} {:#?}", Some(&secret)), "*** Some(\n    ***,\n)");
+    }
+
+    #[test]
+    fn what_is_wiped_is_zeros() {
+        let (mut bytes, mut array, mut text) = (b"canary".to_vec(), *b"canary", "canary".to_owned());
+        bytes.wipe();
+        array.wipe();
+        text.wipe();
+        assert!(bytes.iter().chain(&array).all(|byte| *byte == 0) && text.is_empty());
     }
 
     #[test]

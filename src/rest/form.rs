@@ -11,10 +11,13 @@ use axum::{
     },
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use zeroize::Zeroize;
 
 use super::error::Refusal;
-use crate::{form_encoding, oauth::Error, secret::Secret};
+use crate::{
+    form_encoding,
+    oauth::Error,
+    secret::{Secret, Wipe},
+};
 
 /// The most parameters a form may have.
 const MAX_PARAMETERS: usize = 128;
@@ -53,7 +56,7 @@ impl Form {
         let form = std::str::from_utf8(&bytes)
             .map_err(|_| Error::invalid_request("the body is not UTF-8").into())
             .and_then(Self::parse);
-        bytes.zeroize();
+        bytes.wipe();
         form
     }
 
@@ -99,7 +102,7 @@ impl Form {
 impl Drop for Form {
     fn drop(&mut self) {
         for (_, value) in &mut self.0 {
-            value.zeroize();
+            value.wipe();
         }
     }
 }
