@@ -101,8 +101,8 @@ impl<'de> Visitor<'de> for UniqueNames {
 }
 
 /// A member name: borrowed unless it was written with escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+#[derive(Debug, Deserialize)]
+pub struct Name<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 /// One string, or several (RFC 7519 §4.1.3, the `aud` claim).
 #[derive(Clone, Debug, PartialEq, Eq)]

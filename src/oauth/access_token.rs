@@ -4,10 +4,14 @@
 //! for those, and the client's own claims. Reading is the exact inverse of writing: a claim of another type, another
 //! issuer or another `typ` makes the token unacceptable, whoever signed it.
 
+mod claims;
+
 use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+use self::claims::Claims;
+pub use self::claims::OtherClaim;
 use super::{
     client::{Client, ClientId},
     confirmation::Confirmation,
@@ -20,7 +24,7 @@ use crate::{
     clock::Timestamp,
     jose::{
         KeyRing,
-        json::{InvalidJson, Members, OneOrMany},
+        json::{InvalidJson, OneOrMany},
         jws::{InvalidJws, UnverifiedJws},
         signing_key::ACCESS_TOKEN_TYPE,
     },
@@ -160,18 +164,41 @@ impl AccessToken {
     /// # Errors
     /// [`TokenRefusal`], for the log.
     pub fn verify(text: &str, keys: &KeyRing, issuer: &Issuer, now: Timestamp) -> Result<Self, TokenRefusal> {
-        let token = Self::read_signed(text, keys, issuer)?;
+        Self::verify_with(text, keys, issuer, now, |_| ()).map(|(token, ())| token)
+    }
+
+    /// The same, and what `also` makes of the claims that decide nothing.
+    ///
+    /// # Errors
+    /// [`TokenRefusal`], for the log.
+    pub fn verify_with<T>(
+        text: &str,
+        keys: &KeyRing,
+        issuer: &Issuer,
+        now: Timestamp,
+        also: impl FnOnce(&[OtherClaim<'_>]) -> T,
+    ) -> Result<(Self, T), TokenRefusal> {
+        let (token, others) = Self::read_signed_with(text, keys, issuer, also)?;
         if now >= token.expires_at || token.not_before > now + NOT_BEFORE_LEEWAY {
             return Err(TokenRefusal::Time);
         }
-        Ok(token)
+        Ok((token, others))
     }
 
-    /// The same, whatever the time.
+    /// Verifies a token whatever the time.
     ///
     /// # Errors
     /// [`TokenRefusal`], but for [`TokenRefusal::Time`].
     pub fn read_signed(text: &str, keys: &KeyRing, issuer: &Issuer) -> Result<Self, TokenRefusal> {
+        Self::read_signed_with(text, keys, issuer, |_| ()).map(|(token, ())| token)
+    }
+
+    fn read_signed_with<T>(
+        text: &str,
+        keys: &KeyRing,
+        issuer: &Issuer,
+        also: impl FnOnce(&[OtherClaim<'_>]) -> T,
+    ) -> Result<(Self, T), TokenRefusal> {
         let jws = UnverifiedJws::parse(text).map_err(|_| TokenRefusal::Malformed)?;
         if jws.header().typ.as_deref() != Some(ACCESS_TOKEN_TYPE) {
             return Err(TokenRefusal::Malformed);
@@ -182,38 +209,41 @@ impl AccessToken {
             InvalidJws::Algorithm | InvalidJws::Signature => TokenRefusal::Signature,
             _ => TokenRefusal::Malformed,
         })?;
-        let token = Self::read(payload, kid).map_err(|_| TokenRefusal::Claims)?;
+        let (token, others) = Self::read(payload, kid, also).map_err(|_| TokenRefusal::Claims)?;
         if token.issuer != issuer.as_str() {
             return Err(TokenRefusal::Claims);
         }
-        Ok(token)
+        Ok((token, others))
     }
 
-    fn read(payload: Vec<u8>, kid: &str) -> Result<Self, InvalidJson> {
-        let claims = Members::parse(&payload)?;
-        let confirmation =
-            claims.optional::<Members<'_>>("cnf")?.map(|cnf| Confirmation::read(&cnf)).transpose()?;
-        let instant = |name| claims.required::<u64>(name).map(Timestamp::from_seconds);
-        let scope = claims.optional::<String>("scope")?;
-        let client_id: String = claims.required("client_id")?;
-        Ok(Self {
-            issuer: claims.required("iss")?,
-            subject: claims.required("sub")?,
+    fn read<T>(
+        payload: Vec<u8>,
+        kid: &str,
+        also: impl FnOnce(&[OtherClaim<'_>]) -> T,
+    ) -> Result<(Self, T), InvalidJson> {
+        let claims = Claims::parse(&payload)?;
+        let others = also(&claims.others);
+        let confirmation = claims.cnf.map(|cnf| Confirmation::read(&cnf)).transpose()?;
+        let client_id = required("client_id", claims.client_id)?;
+        let token = Self {
+            issuer: required("iss", claims.iss)?,
+            subject: required("sub", claims.sub)?,
             client_id: ClientId::parse(&client_id).map_err(|_| InvalidJson::Member("client_id"))?,
-            authorized_party: claims.required("azp")?,
-            audiences: claims.required::<OneOrMany>("aud")?.into_vec(),
-            scope: match scope {
+            authorized_party: required("azp", claims.azp)?,
+            audiences: required("aud", claims.aud).map(OneOrMany::into_vec)?,
+            scope: match claims.scope {
                 Some(text) => Scope::parse(&text).map_err(|_| InvalidJson::Member("scope"))?,
                 None => Scope::default(),
             },
-            token_id: claims.required("jti")?,
-            expires_at: instant("exp")?,
-            issued_at: instant("iat")?,
-            not_before: instant("nbf")?,
+            token_id: required("jti", claims.jti)?,
+            expires_at: required("exp", claims.exp).map(Timestamp::from_seconds)?,
+            issued_at: required("iat", claims.iat).map(Timestamp::from_seconds)?,
+            not_before: required("nbf", claims.nbf).map(Timestamp::from_seconds)?,
             kid: kid.to_owned(),
             confirmation,
             claims_json: payload,
-        })
+        };
+        Ok((token, others))
     }
 
     /// Whether `aud` names this party.
@@ -222,11 +252,15 @@ impl AccessToken {
     }
 }
 
+fn required<T>(name: &'static str, claim: Option<T>) -> Result<T, InvalidJson> {
+    claim.ok_or(InvalidJson::Missing(name))
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::{
-        jose::{SigningAlgorithm, SigningKey, base64url},
+        jose::{SigningAlgorithm, SigningKey, base64url, json::MAX_MEMBERS},
         secret::Secret,
     };
 
@@ -239,7 +273,7 @@ pub(crate) mod tests {
             r#"{{"iss":"https://id.example","sub":"c","aud":"https://id.example","exp":{},"iat":{issued_at},"nbf":{issued_at},"jti":"{token_id}","client_id":"{client_id}","azp":"c"}}"#,
             issued_at + 3600
         );
-        AccessToken::read(claims.into_bytes(), kid).unwrap()
+        AccessToken::read(claims.into_bytes(), kid, |_| ()).unwrap().0
     }
 
     fn ring() -> KeyRing {
@@ -316,8 +350,15 @@ pub(crate) mod tests {
     // V-14
     #[test]
     fn a_repeated_claim_is_refused() {
-        let doubled = format!("{{\"sub\":\"other\",{}", &CLAIMS[1..]);
-        assert_eq!(verify_claims(&doubled), Err(TokenRefusal::Claims));
+        for first in [r#""sub":"other""#, r#""x":1,"x":1"#, r#""x":1,"\u0078":2"#] {
+            let doubled = format!("{{{first},{}", &CLAIMS[1..]);
+            assert_eq!(verify_claims(&doubled), Err(TokenRefusal::Claims), "{first}");
+        }
+        // V-9
+        let many = |count| (0..count).map(|n| format!("\"x{n}\":0,")).collect::<String>();
+        let with_others = |count| verify_claims(&format!("{{{}{}", many(count), &CLAIMS[1..]));
+        assert!(with_others(MAX_MEMBERS - 10).is_ok());
+        assert_eq!(with_others(MAX_MEMBERS - 9), Err(TokenRefusal::Claims));
     }
 
     // CHK-42, CHK-45

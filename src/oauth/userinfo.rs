@@ -6,14 +6,14 @@
 use serde_json::value::RawValue;
 
 use super::{
-    access_token::is_registered_claim,
+    access_token::{AccessToken, OtherClaim, is_registered_claim},
     authorization_server::AuthorizationServer,
     client::ClientId,
     confirmation::{PresentedToken, Scheme},
-    error::{Error, TokenRefusal},
+    error::Error,
     sender::Sender,
 };
-use crate::{jose::json::Members, secret::Secret};
+use crate::secret::Secret;
 
 /// Claims about a subject.
 #[derive(Clone, Debug)]
@@ -59,18 +59,19 @@ impl AuthorizationServer {
     ) -> Result<UserInfo, Error> {
         let presented = presented.ok_or(Error::MissingToken)?;
         let now = self.clock.now();
-        let token = self.read_access_token(presented.token.expose(), now).map_err(Error::InvalidToken)?;
+        let (text, keys) = (presented.token.expose(), self.keys.current());
+        let (token, claims) = AccessToken::verify_with(text, &keys, self.issuer(), now, own_claims)
+            .map_err(Error::InvalidToken)?;
         self.confirm(&token, now).await?;
         self.check_possession(&token, presented, sender, now).await?;
-        let claims =
-            Members::parse(&token.claims_json).map_err(|_| Error::InvalidToken(TokenRefusal::Claims))?;
-        let claims = claims
-            .iter()
-            .filter(|(name, _)| !is_registered_claim(name))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
         Ok(UserInfo { subject: token.subject, client_id: token.client_id, claims })
     }
+}
+
+/// The claims that a client was registered with.
+fn own_claims(claims: &[OtherClaim<'_>]) -> Vec<(String, Box<RawValue>)> {
+    let own = claims.iter().filter(|(name, _)| !is_registered_claim(name));
+    own.map(|(name, value)| (name.to_string(), (*value).to_owned())).collect()
 }
 
 /// Finds the access token of a request: in one `Authorization` header or metadata value of the Bearer scheme (RFC 6750
