@@ -19,6 +19,9 @@ use crate::{
 /// The `typ` of such a JWT, which no token and no assertion has (RFC 9701 §5, §8.1).
 pub const TYPE: &str = "token-introspection+jwt";
 
+/// The media type of the response (RFC 9701 §4).
+pub const MEDIA_TYPE: &str = "application/token-introspection+jwt";
+
 /// Its claims (RFC 9701 §5). Neither `sub` nor `exp`: nothing may take it for an access token (§8.1).
 #[derive(Serialize)]
 struct Claims<'a> {

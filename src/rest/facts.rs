@@ -81,17 +81,17 @@ impl Facts {
 
 /// With which scheme a token comes, if one does.
 fn scheme(headers: &HeaderMap) -> Option<Scheme> {
-    let came_with =
-        |name: &str| {
-            headers.get_all(AUTHORIZATION).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-                value.split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case(name))
-            })
-        };
-    match (came_with("DPoP"), came_with("Bearer")) {
-        (true, _) => Some(Scheme::Dpop),
-        (false, true) => Some(Scheme::Bearer),
-        (false, false) => None,
+    let mut found = None;
+    for value in headers.get_all(AUTHORIZATION) {
+        let Some((scheme, _)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else { continue };
+        if scheme.eq_ignore_ascii_case("DPoP") {
+            return Some(Scheme::Dpop);
+        }
+        if scheme.eq_ignore_ascii_case("Bearer") {
+            found = Some(Scheme::Bearer);
+        }
     }
+    found
 }
 
 /// Every `Authorization` header. Bytes outside ASCII cannot be credentials and become a text that is none.

@@ -3,7 +3,7 @@
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::oauth::{
     introspect::{Credentials, Inquirer, Question},
-    signed_introspection,
+    signed_introspection::MEDIA_TYPE,
 };
 
 const PATH: &str = "/introspect";
@@ -26,6 +26,7 @@ pub(super) async fn introspect(State(rest): State<Rest>, facts: Facts, request: 
     facts.record.set_endpoint("introspect");
     match answer(&rest, &facts, &headers, &uri, body).await {
         Ok((media_type, answer)) => {
+            let media_type = HeaderValue::from_static(media_type);
             let mut response = no_store(([(header::CONTENT_TYPE, media_type)], answer).into_response());
             let nonce = rest.server.next_dpop_nonce(&facts.sender(&headers, PATH));
             add_dpop_nonce(&mut response, nonce.as_ref());
@@ -42,7 +43,7 @@ async fn answer(
     headers: &HeaderMap,
     uri: &Uri,
     body: Body,
-) -> Result<(String, Vec<u8>), Refusal> {
+) -> Result<(&'static str, Vec<u8>), Refusal> {
     let mut form = Form::read(headers, uri, body, rest.max_body_bytes).await?;
     let credentials = Credentials::read(client_authentication::presented(headers, &mut form, facts, None))?;
     if let Credentials::Client(authentication) = &credentials {
@@ -50,13 +51,12 @@ async fn answer(
     }
     let inquirer = Inquirer { credentials, sender: facts.sender(headers, PATH) };
     let question = Question { token: form.take_secret("token"), ..Question::default() };
-    let signed = format!("application/{}", signed_introspection::TYPE);
-    let (client_id, media_type, body) = if negotiation::prefers(headers, &signed) {
+    let (client_id, media_type, body) = if negotiation::prefers(headers, MEDIA_TYPE) {
         let answered = rest.server.introspect_signed(&inquirer, &question).await?;
-        (answered.client_id, signed, answered.answer.into_bytes())
+        (answered.client_id, MEDIA_TYPE, answered.answer.into_bytes())
     } else {
         let answered = rest.server.introspect(&inquirer, &question).await?;
-        (answered.client_id, "application/json".to_owned(), answered.answer.to_json())
+        (answered.client_id, "application/json", answered.answer.to_json())
     };
     facts.record.set_client_id(client_id.as_str());
     Ok((media_type, body))
