@@ -154,9 +154,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> Pool<K> {
                 return waiting.job.refuse(Refused::Broken);
             }
         }
-        let capacity = state.pace.capacity(shared.longest_wait / 2);
+        let capacity = shared.capacity(&state);
         let displaced = state.queue.push(key, waiting, capacity);
-        shared.is_full.store(state.queue.len() >= capacity, Relaxed);
+        shared.note_room(&state);
         let refusal = displaced.map(|Displaced { job, own_share }| {
             let retry_after = state.retry_after();
             (
@@ -195,11 +195,7 @@ impl<K: Hash + Eq + Clone> Pool<K> {
     /// What it is doing and has done.
     pub fn figures(&self) -> PoolFigures {
         let state = self.0.lock();
-        PoolFigures {
-            queued: state.queue.len(),
-            capacity: state.pace.capacity(self.0.longest_wait / 2),
-            ..state.figures
-        }
+        PoolFigures { queued: state.queue.len(), capacity: self.0.capacity(&state), ..state.figures }
     }
 }
 
@@ -222,8 +218,7 @@ impl<K: Hash + Eq + Clone> Shared<K> {
                 state = self.arrival.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let capacity = state.pace.capacity(self.longest_wait / 2);
-            self.is_full.store(state.queue.len() >= capacity, Relaxed);
+            self.note_room(&state);
             let begun = Instant::now();
             let waited = begun - since;
             if job.is_abandoned() {
@@ -243,6 +238,16 @@ impl<K: Hash + Eq + Clone> Shared<K> {
                 state.figures.done += 1;
             }
         }
+    }
+
+    /// How many jobs may wait.
+    fn capacity(&self, state: &State<K>) -> usize {
+        state.pace.capacity(self.longest_wait / 2)
+    }
+
+    /// The queue has changed.
+    fn note_room(&self, state: &State<K>) {
+        self.is_full.store(state.queue.len() >= self.capacity(state), Relaxed);
     }
 
     /// Nothing that could panic happens under the lock.
