@@ -1,5 +1,11 @@
 //! Why a request is refused that would be served if there were fewer: the words of metrics and of the log.
 
+/// What a caller is told who asks for more than a fair part, wherever it is found out.
+pub const TOO_MANY: &str = "too many requests or failed attempts; try again later";
+
+/// What a caller is told while the server has too much to do.
+pub const BUSY: &str = "the server is busy; try again later";
+
 /// Too many, of what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefusalReason {

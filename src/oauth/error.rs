@@ -6,7 +6,10 @@
 use std::{borrow::Cow, fmt, time::Duration};
 
 use super::{client::assertion::refusal::AssertionRefusal, federation::refusal::FederationRefusal};
-use crate::{certificates::Untrusted, refusal::RefusalReason};
+use crate::{
+    certificates::Untrusted,
+    refusal::{BUSY, RefusalReason, TOO_MANY},
+};
 
 /// Why a request was refused or could not be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,8 +201,8 @@ impl Error {
             }
             Self::UseDpopNonce { .. } => "the DPoP proof needs the nonce of this response",
             Self::InsufficientScope(_) => "the access token lacks a scope that this operation needs",
-            Self::RateLimited { .. } => "too many requests or failed attempts; try again later",
-            Self::Busy { .. } => "the server is busy; try again later",
+            Self::RateLimited { .. } => TOO_MANY,
+            Self::Busy { .. } => BUSY,
             Self::TemporarilyUnavailable { .. } => "the server cannot reach its store; try again later",
             Self::ServerError(_) => "the server could not complete the request",
         }

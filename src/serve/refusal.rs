@@ -8,7 +8,11 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{grpc, refusal::RefusalReason, rest};
+use crate::{
+    grpc,
+    refusal::{BUSY, RefusalReason, TOO_MANY},
+    rest,
+};
 
 /// What the caller speaks, told by the request's content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,27 +148,19 @@ pub(super) const HANDLER_PANICKED: Refusal = Refusal::new(
 );
 
 /// More is to be done than can be. Nothing of the request was read.
-pub(super) const OVERLOADED: Refusal = Refusal::new(
-    StatusCode::SERVICE_UNAVAILABLE,
-    Code::ResourceExhausted,
-    "temporarily_unavailable",
-    "the server is busy; try again later",
-)
-.for_too_many(RefusalReason::Overloaded)
-.after(Duration::from_secs(1));
+pub(super) const OVERLOADED: Refusal =
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::ResourceExhausted, "temporarily_unavailable", BUSY)
+        .for_too_many(RefusalReason::Overloaded)
+        .after(Duration::from_secs(1));
 
 /// No place is left in a queue. In the words of the one who keeps the queue.
 pub(super) const QUEUE_FULL: Refusal = Refusal { too_many: Some(RefusalReason::QueueFull), ..OVERLOADED };
 
 /// What the client may have of a queue is taken. In the words of the one who keeps the queue.
-pub(super) const TOO_MUCH_OF_THE_QUEUE: Refusal = Refusal::new(
-    StatusCode::TOO_MANY_REQUESTS,
-    Code::ResourceExhausted,
-    "temporarily_unavailable",
-    "too many requests or failed attempts; try again later",
-)
-.for_too_many(RefusalReason::OwnShare)
-.after(Duration::from_secs(1));
+pub(super) const TOO_MUCH_OF_THE_QUEUE: Refusal =
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, "temporarily_unavailable", TOO_MANY)
+        .for_too_many(RefusalReason::OwnShare)
+        .after(Duration::from_secs(1));
 
 /// Too much came from one address. Nothing of the request was read.
 pub(super) const TOO_MANY_REQUESTS: Refusal = Refusal::new(
