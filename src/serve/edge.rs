@@ -97,10 +97,10 @@ impl Edge {
                 Err(_) => Err(REQUEST_TIMED_OUT),
             }
         };
-        if let Some(admitted) = admitted
+        if let (Some(overload), Some(admitted)) = (&self.overload, admitted)
             && let Some(reason) = record.as_ref().and_then(|record| record.too_many())
         {
-            admitted.refused(reason);
+            overload.refused(admitted, reason);
         }
         let mut response = answer.unwrap_or_else(|refusal| {
             if let Some(record) = record {
@@ -142,7 +142,7 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
         let guard = edge.overload.as_ref();
         let admitted =
             match guard.map(|guard| guard.admit(&self.peer, edge.proxies.as_ref(), &request)).transpose() {
-                Ok(admitted) => admitted.flatten(),
+                Ok(admitted) => admitted,
                 Err(refusal) => {
                     if let Some(reason) = refusal.too_many {
                         edge.telemetry.metrics().turned_away(reason);

@@ -1,6 +1,6 @@
 //! Who gets in when more comes than can be served.
 //!
-//! - *Shedding*: a probe measures how late tasks run. While even the least late one of a time is late, work has piled up for good
+//! - *Shedding*: a probe measures how late tasks run (`judge`). While even the least late one of a time is late, work has piled up for good
 //!   rather than for a moment (the criterion of CoDel, RFC 8289 §4.2), and less is let in until it is gone: the others are
 //!   told at once to come back later, before anything of them is read. It is those who ask most (`shares`).
 //! - *Repeats*: whoever was refused by a pool and asks again at once is told so again (`repeats`).
@@ -12,6 +12,7 @@
 //! balances load or verifies tokens must not be blind just then.
 
 mod asker;
+mod judge;
 mod repeats;
 mod shares;
 
@@ -33,6 +34,7 @@ use tokio::{
 pub use self::repeats::IsFull;
 use self::{
     asker::Askers,
+    judge::Judge,
     repeats::Repeats,
     shares::{ALL, Shares},
 };
@@ -50,9 +52,6 @@ use crate::{
 
 /// How often lateness is measured.
 const PROBE: Duration = Duration::from_millis(5);
-
-/// Over how long the least lateness is taken, at least.
-const WINDOW: Duration = Duration::from_millis(100);
 
 /// Lateness that is none: timers go off up to a step too late, and the system switches between threads.
 const UNAVOIDABLE: Duration = Duration::from_millis(5);
@@ -111,21 +110,9 @@ impl std::fmt::Debug for Overload {
     }
 }
 
-/// A request that was let in.
-pub(super) struct Admitted {
-    overload: Arc<Overload>,
-    /// What it is told by; nothing where no credentials were shown.
-    request: Option<u64>,
-}
-
-impl Admitted {
-    /// Takes note of why it was refused after all.
-    pub(super) fn refused(&self, reason: RefusalReason) {
-        if let Some(request) = self.request {
-            self.overload.repeats.note(request, reason);
-        }
-    }
-}
+/// A request that was let in: by what it is told when it comes again, which takes credentials.
+#[derive(Clone, Copy)]
+pub(super) struct Admitted(Option<u64>);
 
 /// What an [`Overload`] sees and has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -184,7 +171,7 @@ impl Overload {
     fn adapt(&self, least: Duration) {
         let share = self.share.load(Ordering::Relaxed);
         let share = if least > self.target {
-            // The later, the less: at ten times the target four fifths are too many.
+            // The later, the less: at four times the target three quarters are too many.
             let kept = (self.target.as_secs_f64() / least.as_secs_f64()).clamp(0.25, 0.67);
             ((f64::from(share) * kept) as u32).max(LEAST)
         } else {
@@ -202,11 +189,11 @@ impl Overload {
     /// # Errors
     /// What to answer instead.
     pub(super) fn admit<B>(
-        self: &Arc<Self>,
+        &self,
         peer: &Peer,
         proxies: Option<&Proxies>,
         request: &Request<B>,
-    ) -> Result<Option<Admitted>, Refusal> {
+    ) -> Result<Admitted, Refusal> {
         if let Some(sources) = &self.sources
             && !is_about_health(request)
             && let Err(wait) = sources.charge(peer, proxies)
@@ -215,17 +202,24 @@ impl Overload {
             return Err(TOO_MANY_REQUESTS.after(wait));
         }
         if is_light(request) {
-            return Ok(None);
+            return Ok(Admitted(None));
         }
-        let same = self.askers.request_of(request);
+        let (asker, same) = self.askers.of(request, peer.source());
         if let Some(refusal) = same.and_then(|same| self.repeats.refuse_again(same)) {
             return Err(refusal);
         }
-        if !self.shares.take(self.askers.of(request, peer.source())) {
+        if !self.shares.take(asker) {
             self.shed.fetch_add(1, Ordering::Relaxed);
             return Err(OVERLOADED);
         }
-        Ok(Some(Admitted { overload: Arc::clone(self), request: same }))
+        Ok(Admitted(same))
+    }
+
+    /// Takes note of why a request was refused that had been let in.
+    pub(super) fn refused(&self, admitted: Admitted, reason: RefusalReason) {
+        if let Some(request) = admitted.0 {
+            self.repeats.note(request, reason);
+        }
     }
 
     /// What it sees and has done.
@@ -237,34 +231,6 @@ impl Overload {
             shed: self.shed.load(Ordering::Relaxed),
             source_limited: self.source_limited.load(Ordering::Relaxed),
         }
-    }
-}
-
-/// Finds the least lateness of each window.
-struct Judge {
-    target: Duration,
-    window: Option<Window>,
-}
-
-struct Window {
-    began: Instant,
-    least: Duration,
-    samples: u32,
-}
-
-impl Judge {
-    fn new(target: Duration) -> Self {
-        Self { target, window: None }
-    }
-
-    /// Takes note of a sample; returns the least one when a window ends with it. One sample that is late is no window: a
-    /// process that was stopped for a while has nothing piled up.
-    fn note(&mut self, lateness: Duration, now: Instant) -> Option<Duration> {
-        let window = self.window.get_or_insert(Window { began: now - lateness, least: lateness, samples: 0 });
-        window.least = window.least.min(lateness);
-        window.samples += 1;
-        let is_whole = now - window.began >= WINDOW && (window.samples > 1 || window.least <= self.target);
-        is_whole.then_some(window.least).inspect(|_| self.window = None)
     }
 }
 
@@ -302,42 +268,18 @@ mod tests {
         Box::new(|| false)
     }
 
-    fn guard() -> Arc<Overload> {
-        Arc::new(Overload::new(100 * MS, None, has_room()))
+    fn guard() -> Overload {
+        Overload::new(100 * MS, None, has_room())
     }
 
     fn peer(address: &str) -> Peer {
         Peer::plain(address.parse().unwrap())
     }
 
-    /// What the judge says of samples in milliseconds, each taken 5 ms and its lateness after the one before.
-    fn judged(samples: &[u32]) -> Vec<u128> {
-        let mut judge = Judge::new(50 * MS);
-        let mut now = Instant::now();
-        let mut verdicts = Vec::new();
-        for &lateness in samples {
-            now += PROBE + lateness * MS;
-            verdicts.extend(judge.note(lateness * MS, now).map(|least| least.as_millis()));
-        }
-        verdicts
-    }
-
-    // F-16
-    #[test]
-    fn only_what_is_late_all_the_time_is_a_standing_queue() {
-        assert_eq!(judged(&[60, 70, 80, 90]), [60, 80]);
-        // One that is in time is enough, however late the others are.
-        assert_eq!(judged(&[60, 1, 90, 70, 60]), [1, 60]);
-        // A process that was stopped is late once.
-        assert_eq!(judged(&[5000]), [0_u128; 0]);
-        assert_eq!(judged(&[5000, 1]), [1]);
-        assert_eq!(judged(&[1; 40]), [1, 1]);
-    }
-
     // F-16, F-24: none of these tasks takes long, and each waits for all the others
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn a_long_queue_of_short_tasks_is_late_too() {
-        let overload = Arc::new(Overload::new(100 * MS, None, has_room()));
+        let overload = Arc::new(guard());
         let watch = tokio::spawn(Arc::clone(&overload).watch());
         let tasks: Vec<_> = (0..200)
             .map(|_| {
@@ -362,7 +304,7 @@ mod tests {
     #[test]
     fn less_is_let_in_while_it_is_late_and_all_again_soon_after() {
         let overload = guard();
-        let admitted = |overload: &Arc<Overload>| {
+        let admitted = |overload: &Overload| {
             let request = request(Method::POST, "/token");
             (0..1000).filter(|_| overload.admit(&peer("192.0.2.1:1"), None, &request).is_ok()).count()
         };
@@ -440,7 +382,7 @@ mod tests {
         let rate = Rate { count: 3.try_into().unwrap(), period: Duration::from_secs(3) };
         let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap()], None);
         let sources = Sources::new(rate, Arc::<TestClock>::clone(&clock));
-        let overload = Arc::new(Overload::new(100 * MS, Some(sources), has_room()));
+        let overload = Overload::new(100 * MS, Some(sources), has_room());
         let admitted = |address: &str, path: &str| {
             let request = request(Method::GET, path);
             (0..10).filter(|_| overload.admit(&peer(address), Some(&proxies), &request).is_ok()).count()

@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use http::{HeaderValue, Request, header};
+use http::{Request, header};
 
 /// Tells askers apart by keyed hashes, which nobody outside can aim at.
 pub(super) struct Askers(RandomState);
@@ -15,24 +15,17 @@ impl Askers {
         Self(RandomState::new())
     }
 
-    /// By the credentials of the request or, where its head has none, by where it comes from. Nothing is verified: whoever does
-    /// not have the credentials of another cannot be taken for it.
-    pub(super) fn of<B>(&self, request: &Request<B>, source: IpAddr) -> u64 {
-        match credentials(request) {
-            Some(credentials) => self.0.hash_one(credentials.as_bytes()),
-            None => self.0.hash_one(source),
+    /// Who asks, and what it is that they ask if they show credentials. They are told by these or, where the head has none, by where
+    /// it comes from. Nothing is verified: whoever does not have the credentials of another cannot be taken for it.
+    pub(super) fn of<B>(&self, request: &Request<B>, source: IpAddr) -> (u64, Option<u64>) {
+        match request.headers().get(header::AUTHORIZATION) {
+            Some(credentials) => {
+                let asker = self.0.hash_one(credentials.as_bytes());
+                (asker, Some(self.0.hash_one((asker, request.uri().path()))))
+            }
+            None => (self.0.hash_one(source), None),
         }
     }
-
-    /// By the credentials of the request and what it asks for, if its head has credentials.
-    pub(super) fn request_of<B>(&self, request: &Request<B>) -> Option<u64> {
-        credentials(request)
-            .map(|credentials| self.0.hash_one((credentials.as_bytes(), request.uri().path())))
-    }
-}
-
-fn credentials<B>(request: &Request<B>) -> Option<&HeaderValue> {
-    request.headers().get(header::AUTHORIZATION)
 }
 
 #[cfg(test)]
@@ -51,13 +44,13 @@ mod tests {
     fn credentials_tell_askers_apart_and_sources_those_who_show_none() {
         let askers = Askers::new();
         let [here, there] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
-        let of = |path, credentials, source| askers.of(&request(path, credentials), source);
+        let of = |path, credentials, source| askers.of(&request(path, credentials), source).0;
         assert_eq!(of("/token", Some("Basic YTph"), here), of("/introspect", Some("Basic YTph"), there));
         assert_ne!(of("/token", Some("Basic YTph"), here), of("/token", Some("Basic YTpi"), here));
         assert_eq!(of("/token", None, here), of("/introspect", None, here));
         assert_ne!(of("/token", None, here), of("/token", None, there));
 
-        let of = |path, credentials| askers.request_of(&request(path, credentials));
+        let of = |path, credentials| askers.of(&request(path, credentials), here).1;
         assert_eq!(of("/token", Some("Basic YTph")), of("/token?x", Some("Basic YTph")));
         assert_ne!(of("/token", Some("Basic YTph")), of("/introspect", Some("Basic YTph")));
         assert_ne!(of("/token", Some("Basic YTph")), of("/token", Some("Basic YTpi")));
