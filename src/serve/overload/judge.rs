@@ -1,67 +1,152 @@
 //! Whether tasks are late all the time, or only now and then.
+//!
+//! A probe is set, comes to the end of the queue of tasks when it is due, and runs when all before it have run. How late it is
+//! is how long that queue is. While it waits, each request that is looked at shows that time goes by; so a verdict need not wait
+//! for the end of a queue of a second.
+//!
+//! Between two looks at most [`STEP`] counts: a process that stood still for a while is late once and has nothing piled up.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
-/// Over how long the least lateness is taken, at least.
-const WINDOW: Duration = Duration::from_millis(100);
+/// How long a probe sleeps.
+pub(super) const PROBE: Duration = Duration::from_millis(5);
 
-/// Finds the least lateness of each window.
+/// Over how long the least lateness is taken.
+pub(super) const WINDOW: Duration = Duration::from_millis(100);
+
+/// The most that counts between two looks.
+const STEP: Duration = Duration::from_millis(25);
+
+/// No probe has run.
+const NONE: u64 = u64::MAX;
+
+/// Finds the least lateness of each window. All times are in microseconds.
 pub(super) struct Judge {
-    target: Duration,
-    window: Option<Window>,
-}
-
-struct Window {
-    began: Instant,
-    least: Duration,
-    samples: u32,
+    begun: Instant,
+    /// When somebody looked last, since it has begun.
+    looked: AtomicU64,
+    /// The time that counts.
+    time: AtomicU64,
+    /// When the probe is due that sleeps or waits.
+    due: AtomicU64,
+    /// When the window ends.
+    end: AtomicU64,
+    /// Of the probes that ran in this window.
+    least: AtomicU64,
 }
 
 impl Judge {
-    pub(super) fn new(target: Duration) -> Self {
-        Self { target, window: None }
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            begun: now,
+            looked: AtomicU64::new(0),
+            time: AtomicU64::new(0),
+            due: AtomicU64::new(micros(PROBE)),
+            end: AtomicU64::new(micros(WINDOW)),
+            least: AtomicU64::new(NONE),
+        }
     }
 
-    /// Takes note of a sample; returns the least one when a window ends with it. One sample that is late is no window: a
-    /// process that was stopped for a while has nothing piled up.
-    pub(super) fn note(&mut self, lateness: Duration, now: Instant) -> Option<Duration> {
-        let window = self.window.get_or_insert(Window { began: now - lateness, least: lateness, samples: 0 });
-        window.least = window.least.min(lateness);
-        window.samples += 1;
-        let is_whole = now - window.began >= WINDOW && (window.samples > 1 || window.least <= self.target);
-        is_whole.then_some(window.least).inspect(|_| self.window = None)
+    /// A task runs. Returns the least lateness of a window that ends with this.
+    pub(super) fn look(&self, now: Instant) -> Option<Duration> {
+        let now = micros(now.saturating_duration_since(self.begun));
+        let step = now.saturating_sub(self.looked.fetch_max(now, Relaxed)).min(micros(STEP));
+        let time = self.time.fetch_add(step, Relaxed) + step;
+        let end = self.end.load(Relaxed);
+        // Of those who see the end one finds it.
+        if time < end || self.end.compare_exchange(end, time + micros(WINDOW), Relaxed, Relaxed).is_err() {
+            return None;
+        }
+        let least = match self.least.swap(NONE, Relaxed) {
+            NONE => time.saturating_sub(self.due.load(Relaxed)),
+            least => least,
+        };
+        Some(Duration::from_micros(least))
     }
+
+    /// The probe has run; the next one is set.
+    pub(super) fn probed(&self) {
+        let time = self.time.load(Relaxed);
+        let due = self.due.swap(time + micros(PROBE), Relaxed);
+        self.least.fetch_min(time.saturating_sub(due), Relaxed);
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::PROBE, *};
+    use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// What the judge says of samples in milliseconds, each taken 5 ms and its lateness after the one before.
-    fn judged(samples: &[u32]) -> Vec<u128> {
-        let mut judge = Judge::new(50 * MS);
-        let mut now = Instant::now();
-        let mut verdicts = Vec::new();
-        for &lateness in samples {
-            now += PROBE + lateness * MS;
-            verdicts.extend(judge.note(lateness * MS, now).map(|least| least.as_millis()));
+    /// A judge and the time it is told.
+    struct Court {
+        judge: Judge,
+        now: Instant,
+        verdicts: Vec<u128>,
+    }
+
+    impl Court {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self { judge: Judge::new(now), now, verdicts: Vec::new() }
         }
-        verdicts
+
+        /// A request is looked at, this long after what was before.
+        fn look(&mut self, after: Duration) {
+            self.now += after;
+            self.verdicts.extend(self.judge.look(self.now).map(|least| least.as_millis()));
+        }
+
+        /// The probe runs, with so many requests before it, a millisecond each.
+        fn probe(&mut self, requests: u32) {
+            (0..requests).for_each(|_| self.look(MS));
+            self.look(Duration::ZERO);
+            self.judge.probed();
+        }
     }
 
     // F-16
     #[test]
     fn only_what_is_late_all_the_time_is_a_standing_queue() {
-        assert_eq!(judged(&[60, 70, 80, 90]), [60, 80]);
+        let mut court = Court::new();
+        for requests in [35, 25, 30, 65] {
+            court.probe(requests);
+        }
+        assert_eq!(court.verdicts, [20]);
         // One that is in time is enough, however late the others are.
-        assert_eq!(judged(&[60, 1, 90, 70, 60]), [1, 60]);
-        // A process that was stopped is late once.
-        assert_eq!(judged(&[5000]), [0_u128; 0]);
-        assert_eq!(judged(&[5000, 1]), [1]);
-        assert_eq!(judged(&[1; 40]), [1, 1]);
+        let mut court = Court::new();
+        for requests in [85, 5, 30] {
+            court.probe(requests);
+        }
+        assert_eq!(court.verdicts, [0]);
+    }
+
+    // F-24
+    #[test]
+    fn a_long_queue_is_seen_before_its_end() {
+        let mut court = Court::new();
+        (0..320).for_each(|_| court.look(MS));
+        assert_eq!(court.verdicts, [95, 195, 295]);
+    }
+
+    // Hosts let their guests stand still for longer than a window.
+    #[test]
+    fn a_process_that_stood_still_has_nothing_piled_up() {
+        let mut court = Court::new();
+        for _ in 0..10 {
+            court.look(200 * MS);
+            court.judge.probed();
+            (0..20).for_each(|_| court.probe(5));
+        }
+        assert_eq!(court.verdicts, [0; 12]);
     }
 }

@@ -9,9 +9,6 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 /// More than there will be heavy askers; four KiB.
 const SLOTS: usize = 1024;
 
-/// Where fewer came in a window than this, nothing has piled up that is worth refusing one: it is the machine that is late.
-const FEW: u64 = 32;
-
 /// All of the requests of a slot; of a level, one request per window.
 pub(super) const ALL: u32 = 256;
 
@@ -52,6 +49,11 @@ impl Shares {
         place >> (u64::BITS - ALL.ilog2()) < u64::from(share)
     }
 
+    /// How many have asked since the window began.
+    pub(super) fn asked(&self) -> u64 {
+        self.of(self.window.load(Relaxed)).iter().map(|count| u64::from(count.load(Relaxed))).sum()
+    }
+
     /// Begins a window in which this part of what came in the last one, of [`ALL`], gets in.
     pub(super) fn begin_window(&self, part: u32) {
         let ended = self.window.load(Relaxed);
@@ -75,15 +77,12 @@ fn slot(asker: u64, window: u32) -> usize {
     (asker.wrapping_mul(odd) >> (u64::BITS - SLOTS.ilog2())) as usize
 }
 
-/// The level, in 1/[`ALL`], to which the counts must be cut down so that this part of their sum remains; none where they are few.
+/// The level, in 1/[`ALL`], to which the counts must be cut down so that this part of their sum remains.
 fn level_for(mut counts: Vec<u32>, part: u32) -> u32 {
     counts.sort_unstable();
     let all: u64 = counts.iter().copied().map(u64::from).sum();
     // In 1/ALL requests.
     let mut left = all * u64::from(part);
-    if all < FEW {
-        return NO_LEVEL;
-    }
     for (at, count) in counts.iter().copied().enumerate() {
         let others = u64::try_from(counts.len() - at).unwrap_or(u64::MAX);
         let level = left / others;
@@ -124,7 +123,6 @@ mod tests {
         assert_eq!(level(&[10, 90], ALL / 2), 40 * ALL);
         assert_eq!(level(&[20, 20, 20], ALL / 10), 500);
         assert_eq!(level(&[1; 40], ALL / 4), ALL / 4);
-        assert_eq!(level(&[0, 31], ALL / 2), NO_LEVEL);
         assert_eq!(level(&[u32::MAX], ALL - 1), NO_LEVEL - 1);
     }
 
