@@ -23,6 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{getpriority_process, setpriority_process};
 use tokio::sync::oneshot;
 
 use self::{
@@ -32,6 +33,10 @@ use self::{
 
 /// The least time after which somebody who was refused should come back: HTTP has whole seconds (RFC 9110 §10.2.3).
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);
+
+/// How much the threads step back behind those that serve connections (nice). When both want all of a core, these get a third of it:
+/// enough to go on, and no refusal waits behind what it is there to keep away.
+const NICE: i32 = 3;
 
 /// A bounded pool of threads that keys share fairly. The threads begin with the first job and end with the pool.
 pub struct Pool<K>(Arc<Shared<K>>);
@@ -181,13 +186,25 @@ impl<K: Hash + Eq + Clone + Send + 'static> Pool<K> {
         let spawned = (0..self.0.threads).map(|number| {
             let shared = Arc::clone(&self.0);
             let thread = thread::Builder::new().name(format!("{}-{number}", shared.name));
-            let spawned = thread.spawn(move || shared.work());
+            let spawned = thread.spawn(move || {
+                step_back();
+                shared.work();
+            });
             if let Err(error) = &spawned {
                 tracing::error!(%error, pool = self.0.name, "a thread cannot be had");
             }
             spawned.is_ok()
         });
         spawned.fold(false, |any, one| any | one)
+    }
+}
+
+/// Makes this thread come after the others of the process. Only Linux tells threads apart; should it not let it, all are equal.
+fn step_back() {
+    if cfg!(target_os = "linux")
+        && let Ok(own) = getpriority_process(None)
+    {
+        let _ = setpriority_process(None, (own + NICE).min(19));
     }
 }
 

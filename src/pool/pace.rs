@@ -8,6 +8,12 @@ const CEILING: usize = 10_000;
 /// How much one job counts for in the average.
 const WEIGHT: f64 = 1.0 / 16.0;
 
+/// How many times as long as the average a job may take.
+const OUTLIER: f64 = 4.0;
+
+/// What no job takes less than, in seconds.
+const LEAST: f64 = 1e-6;
+
 /// The pace of a pool.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
@@ -21,14 +27,16 @@ impl Pace {
         Self { threads, service: 0.001 }
     }
 
-    /// Takes note of how long a job took.
+    /// Takes note of how long a job took. One that took [`OUTLIER`] times as long as others do counts for no more than that: the
+    /// machine stood still meanwhile, and what waits is not worked off more slowly for it.
     pub(super) fn note(&mut self, took: Duration) {
-        self.service += (took.as_secs_f64() - self.service) * WEIGHT;
+        let took = took.as_secs_f64().min(self.service.max(LEAST) * OUTLIER);
+        self.service += (took - self.service) * WEIGHT;
     }
 
     /// How many jobs may wait so that all of them begin within `wait`; one per thread in any case.
     pub(super) fn capacity(&self, wait: Duration) -> usize {
-        let jobs = wait.as_secs_f64() / self.service.max(1e-6) * threads(self.threads);
+        let jobs = wait.as_secs_f64() / self.service.max(LEAST) * threads(self.threads);
         // A float becomes the nearest integer there is.
         (jobs as usize).clamp(self.threads, CEILING.max(self.threads))
     }
@@ -69,5 +77,15 @@ mod tests {
         // Whatever is slower than the wait still finds a thread that is free.
         assert_eq!(at(80 * MS).0, 2);
         assert_eq!(at(Duration::ZERO).0, CEILING);
+        assert_eq!(at(5 * MS).0, 20);
+    }
+
+    // F-16: hosts let their guests stand still for longer than a hundred jobs take.
+    #[test]
+    fn one_job_that_took_long_says_little() {
+        let mut pace = Pace::new(1);
+        (0..200).for_each(|_| pace.note(MS / 2));
+        pace.note(110 * MS);
+        assert!((80..=90).contains(&pace.capacity(50 * MS)), "{pace:?}");
     }
 }

@@ -118,3 +118,13 @@ async fn what_waits_when_the_pool_ends_is_done() {
     drop(gate);
     assert_eq!(job.await.unwrap(), Ok(3));
 }
+
+// F-19: who serves connections is not to wait for who computes.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_threads_step_back_behind_all_others() {
+    let own = getpriority_process(None).unwrap();
+    let pool = Pool::<u8>::new("test", 1, LONG);
+    let nice = pool.run(&0, || getpriority_process(None).unwrap()).await.unwrap();
+    assert_eq!(nice, (own + NICE).min(19));
+}
