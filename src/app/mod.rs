@@ -57,6 +57,10 @@ use crate::{
 /// How long the end waits for somebody to read the last lines of the log.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
+/// A thread of the runtime takes every second task from the queue that all of them share. That is where finished signatures wait, and
+/// the older half of what a thread has too much of. tokio looks there more seldom, and under load they are left behind.
+const GLOBAL_QUEUE_INTERVAL: u32 = 2;
+
 /// Runs the server until a signal ends it, then returns.
 ///
 /// # Errors
@@ -73,7 +77,8 @@ pub fn run(config: Config) -> Result<(), StartError> {
 }
 
 fn serve(config: Config, log: LogQueue) -> Result<(), StartError> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().global_queue_interval(GLOBAL_QUEUE_INTERVAL).build()?.block_on(async {
         let core = Core::build(&config, Arc::new(SystemClock), &std::env::temp_dir()).await?;
         listen::until_signal(config, core, log).await
     })
