@@ -1,6 +1,7 @@
 //! What happens when more is asked than can be done: `cargo bench --bench overload [-- SECONDS] [--pin] [--json FILE] [--svg FILE]`.
 //!
-//! Finds out how many RS256 tokens the server can issue (closed loop), then offers 0.5 to 10 times as many (open loop), and
+//! Finds out how many RS256 tokens the server can issue (closed loop), then offers 0.5 to 10 times as many (open loop), each
+//! between two measurements of what it can at the moment, and
 //! measures what was answered, what was refused and how soon, how long a health check takes meanwhile, and how soon everything is
 //! normal afterwards (F-16). Then what others feel of it: other endpoints (F-19), clients that ask again at once (F-17), a
 //! thousand quiet clients beside a noisy one (F-18), and what floods of requests that must fail cost (F-24).
@@ -59,14 +60,13 @@ async fn run(options: &Options, curves: &mut Curves) -> Result<Vec<Table>> {
         config += &config::client(&format!("quiet{number}"), "RS256");
     }
     let server = Server::start(&config, options.pin)?;
-    let callers = HttpCaller::many(CONNECTIONS, server.address, &again(&issue("RS256"))).await?;
-    let capacity = closed(&server, callers, 200, options.duration).await?.rate;
-    let bench = Bench { server, capacity, duration: options.duration };
+    let mut bench = Bench { server, capacity: 0.0, duration: options.duration };
+    bench.capacity = bench.measure_capacity().await?;
     let overload = bench.overload(curves).await?;
     let others = bench.others().await?;
     let retries = bench.retries().await?;
     let noise = bench.noise().await?;
-    let floods = floods::measure(capacity, options).await?;
+    let floods = floods::measure(bench.capacity, options).await?;
     Ok(vec![machine, overload, others, retries, noise, floods])
 }
 
@@ -106,10 +106,17 @@ struct Bench {
 }
 
 impl Bench {
+    /// RS256 tokens per second, at the moment.
+    async fn measure_capacity(&self) -> Result<f64> {
+        let callers = HttpCaller::many(CONNECTIONS, self.server.address, &again(&issue("RS256"))).await?;
+        Ok(closed(&self.server, callers, 200, self.duration / 2).await?.rate)
+    }
+
     async fn overload(&self, curves: &mut Curves) -> Result<Table> {
         let columns = [
             "load",
             "offered/s",
+            "capacity/s",
             "goodput/s",
             "of capacity",
             "503/s",
@@ -131,22 +138,27 @@ impl Bench {
         eprintln!("  capacity: {:.0} per second", self.capacity);
         *curves = Curves { capacity: self.capacity, ..Curves::default() };
         let alone = open(self.crowd("RS256").await?, self.times(0.5)).await?;
-        // What is this slow is not normal. Scheduling alone takes some milliseconds now and then.
-        let normal = Duration::from_secs_f64((alone.accepted.quantile(0.99) * 2.0).max(20.0) / 1000.0);
+        // What is slower is not normal. Scheduling alone takes some milliseconds now and then.
+        let normal = (alone.slices.median() * 2.0).max(20.0);
+        let mut before = self.measure_capacity().await?;
         for factor in FACTORS {
             let crowd = self.crowd("RS256").await?;
             let health = self.watched(&get("/healthz")).await?;
-            let calm = self.calm(normal).await?;
-            let (cpu, before) = (self.server.cpu()?, Instant::now());
+            let calm = self.calm().await?;
+            let (cpu, begun) = (self.server.cpu()?, Instant::now());
             let measured = open(crowd, self.times(factor)).await?;
-            let cores = (self.server.cpu()? - cpu).as_secs_f64() / before.elapsed().as_secs_f64();
+            let cores = (self.server.cpu()? - cpu).as_secs_f64() / begun.elapsed().as_secs_f64();
             let (health, calm) = (health.end().await?, calm.end().await?);
-            let share = measured.goodput / self.capacity;
+            let after = self.measure_capacity().await?;
+            let capacity = f64::midpoint(before, after);
+            before = after;
+            let share = measured.goodput / capacity;
             curves.goodput.push((factor, measured.goodput));
             curves.refused.push((factor, measured.unavailable + measured.limited));
             curves.lost.push((factor, measured.lost));
             let cells = [
                 Cell::Number(measured.offered, 0),
+                Cell::Number(capacity, 0),
                 Cell::Number(measured.goodput, 0),
                 Cell::Number(share, 2),
                 Cell::Number(measured.unavailable, 0),
@@ -158,7 +170,7 @@ impl Bench {
                 latency(&measured.refused, 0.99),
                 Cell::Number(measured.without_retry_after as f64, 0),
                 latency(&health.accepted, 0.99),
-                Cell::Number(calm.abnormal_until.as_secs_f64() * 1000.0, 0),
+                Cell::Number(self.normal_after(&calm, normal) * 1000.0, 0),
                 Cell::Number(cores, 2),
                 Cell::Number(measured.driver, 2),
                 if factor > 1.0 { Cell::AtLeast(share, 0.9) } else { Cell::Nothing },
@@ -186,10 +198,15 @@ impl Bench {
     }
 
     /// Half of what the server can do, as soon as the flood that begins now has ended.
-    async fn calm(&self, normal: Duration) -> Result<Beside> {
+    async fn calm(&self) -> Result<Beside> {
         let address = self.server.address;
         let connect = async move || HttpCaller::many(CALLERS / 10, address, &again(&issue("RS256"))).await;
-        beside(connect, self.duration, Offer { normal, ..self.times(0.5) }).await
+        beside(connect, self.duration, self.times(0.5)).await
+    }
+
+    /// After how many seconds a calm load had its first slice with a p99 of at most so many milliseconds.
+    fn normal_after(&self, calm: &Open, limit: f64) -> f64 {
+        calm.slices.first_within(limit).unwrap_or(self.duration).as_secs_f64()
     }
 
     /// What is cheap, while ten times as many RS256 tokens are wanted as there can be.
@@ -243,9 +260,9 @@ impl Bench {
         let mut table = Table::new("Retry storm: refused clients ask three times more, at once", &columns);
         for factor in [1.5, 3.0] {
             let crowd = self.crowd("RS256").await?;
-            let calm = self.calm(Duration::from_millis(100)).await?;
+            let calm = self.calm().await?;
             let measured = open(crowd, Offer { retries: 3, ..self.times(factor) }).await?;
-            let after = calm.end().await?.abnormal_until.as_secs_f64();
+            let after = self.normal_after(&calm.end().await?, 100.0);
             let cells = [
                 Cell::Number(measured.offered, 0),
                 Cell::Number(measured.goodput, 0),

@@ -143,14 +143,12 @@ pub struct Offer {
     pub duration: Duration,
     /// How often a client asks again, at once, when it is refused.
     pub retries: u32,
-    /// What is worse than this is not normal yet.
-    pub normal: Duration,
 }
 
 impl Offer {
     /// A load of clients who take an answer for an answer.
     pub fn new(rate: f64, duration: Duration) -> Self {
-        Self { rate, duration, retries: 0, normal: PATIENCE }
+        Self { rate, duration, retries: 0 }
     }
 }
 
@@ -179,8 +177,6 @@ pub struct Open {
     pub refused: Latencies,
     /// Refusals without `retry-after`.
     pub without_retry_after: u64,
-    /// When the last request was meant to be sent that did not have its 200 within [`Offer::normal`].
-    pub abnormal_until: Duration,
     /// How many cores this process needed while it asked. Near 1 the figures are about the driver.
     pub driver: f64,
 }
@@ -196,8 +192,6 @@ struct Books {
     limited: u64,
     others: u64,
     without_retry_after: u64,
-    ended: usize,
-    abnormal_until: Duration,
 }
 
 /// Offers a load: each request is made by whichever caller is free, as soon as its time has come. Gaps are exponentially
@@ -216,8 +210,6 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
         limited: 0,
         others: 0,
         without_retry_after: 0,
-        ended: 0,
-        abnormal_until: Duration::ZERO,
     }));
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
@@ -263,8 +255,6 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
         slices: Slices::cut(offer.duration, schedule.iter().copied().zip(books.waits.iter().copied())),
         refused: books.refused.clone(),
         without_retry_after: books.without_retry_after,
-        // Whatever was cut off at the end was not normal either.
-        abnormal_until: if books.ended == schedule.len() { books.abnormal_until } else { offer.duration },
         driver,
     })
 }
@@ -292,15 +282,13 @@ async fn attempt(
     }
     let latency = begun.elapsed().saturating_sub(meant);
     let mut books = books.borrow_mut();
-    books.ended += 1;
-    let is_good = match answer {
+    match answer {
         Some(Answer { status: 200, .. }) => {
             books.accepted.add(latency);
             books.waits[entry] = latency;
             let is_good = latency <= PATIENCE;
             books.good += u64::from(is_good);
             books.good_in_time += u64::from(is_good && meant + latency <= offer.duration);
-            is_good && latency <= offer.normal
         }
         Some(answer @ Answer { status: 429 | 503, .. }) => {
             books.refused.add(sent.elapsed());
@@ -308,16 +296,9 @@ async fn attempt(
             let is_limit = answer.status == 429;
             books.limited += u64::from(is_limit);
             books.unavailable += u64::from(!is_limit);
-            false
         }
-        Some(_) => {
-            books.others += 1;
-            false
-        }
-        None => false,
-    };
-    if !is_good {
-        books.abnormal_until = books.abnormal_until.max(meant);
+        Some(_) => books.others += 1,
+        None => {}
     }
 }
 

@@ -13,9 +13,9 @@ use std::time::Duration;
 /// About as long is a slice: 200 requests at 800 per second, of which the p99 is the second or third worst.
 pub const SLICE: Duration = Duration::from_millis(250);
 
-/// The p99 of each slice in milliseconds, the best first.
+/// The p99 of each slice in milliseconds, where anything was due in it.
 #[derive(Clone, Debug)]
-pub struct Slices(Vec<f64>);
+pub struct Slices(Vec<Option<f64>>);
 
 impl Slices {
     /// Cuts a run of this duration: when in it something was due, and how long that took.
@@ -28,20 +28,26 @@ impl Slices {
                 slice.push(latency.as_secs_f64() * 1000.0);
             }
         }
-        let mut p99: Vec<_> = slices.iter_mut().filter_map(|slice| quantile(slice, 0.99)).collect();
-        p99.sort_by(f64::total_cmp);
-        Self(p99)
+        Self(slices.iter_mut().map(|slice| quantile(slice, 0.99)).collect())
+    }
+
+    /// When the first slice begins whose p99 is at most so many milliseconds.
+    pub fn first_within(&self, limit: f64) -> Option<Duration> {
+        let first = self.0.iter().position(|p99| p99.is_some_and(|p99| p99 <= limit))?;
+        Some(SLICE * u32::try_from(first).ok()?)
     }
 
     /// The p99 of the slice in the middle, in milliseconds.
     pub fn median(&self) -> f64 {
-        self.0.get(self.0.len() / 2).copied().unwrap_or(f64::NAN)
+        let mut all: Vec<_> = self.0.iter().copied().flatten().collect();
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
     /// Per cent of the slices whose p99 is more than so many milliseconds.
     pub fn above(&self, limit: f64) -> f64 {
-        let above = self.0.iter().filter(|p99| **p99 > limit).count();
-        above as f64 / self.0.len() as f64 * 100.0
+        let all = self.0.iter().flatten();
+        all.clone().filter(|p99| **p99 > limit).count() as f64 / all.count() as f64 * 100.0
     }
 }
 
