@@ -291,6 +291,7 @@ mod tests {
         Box::new(|| false)
     }
 
+    /// No window ends by itself while time stands still.
     fn guard() -> Overload {
         Overload::new(100 * MS, None, has_room())
     }
@@ -326,8 +327,8 @@ mod tests {
     }
 
     // F-16
-    #[test]
-    fn less_is_let_in_while_it_is_late_and_all_again_soon_after() {
+    #[tokio::test(start_paused = true)]
+    async fn less_is_let_in_while_it_is_late_and_all_again_soon_after() {
         let overload = guard();
         let admitted = |overload: &Overload| {
             let request = request(Method::POST, "/token");
@@ -361,8 +362,8 @@ mod tests {
     }
 
     // Sixteen callers who ask again and again make nobody else wait for long, however slow the machine is.
-    #[test]
-    fn nobody_is_refused_while_few_wait() {
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_refused_while_few_wait() {
         let overload = guard();
         let request = request(Method::POST, "/token");
         for _ in 0..20 {
@@ -374,8 +375,8 @@ mod tests {
     }
 
     // F-19
-    #[test]
-    fn what_is_light_is_never_shed() {
+    #[tokio::test(start_paused = true)]
+    async fn what_is_light_is_never_shed() {
         let overload = guard();
         for _ in 0..50 {
             overload.adapt(MS * 100);
@@ -402,8 +403,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_source_is_limited_unless_it_is_a_proxy_or_asks_about_health() {
+    #[tokio::test(start_paused = true)]
+    async fn a_source_is_limited_unless_it_is_a_proxy_or_asks_about_health() {
         let clock = Arc::new(TestClock::at(1_800_000_000));
         let rate = Rate { count: 3.try_into().unwrap(), period: Duration::from_secs(3) };
         let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap()], None);

@@ -22,7 +22,7 @@ pub(super) const WINDOW: Duration = Duration::from_millis(100);
 /// The most that counts between two looks.
 const STEP: Duration = Duration::from_millis(25);
 
-/// No probe has run.
+/// No probe is set, or none has run.
 const NONE: u64 = u64::MAX;
 
 /// Finds the least lateness of each window. All times are in microseconds.
@@ -46,7 +46,7 @@ impl Judge {
             begun: now,
             looked: AtomicU64::new(0),
             time: AtomicU64::new(0),
-            due: AtomicU64::new(micros(PROBE)),
+            due: AtomicU64::new(NONE),
             end: AtomicU64::new(micros(WINDOW)),
             least: AtomicU64::new(NONE),
         }
@@ -69,11 +69,13 @@ impl Judge {
         Some(Duration::from_micros(least))
     }
 
-    /// The probe has run; the next one is set.
+    /// The probe has run, if one was set; the next one is set.
     pub(super) fn probed(&self) {
         let time = self.time.load(Relaxed);
         let due = self.due.swap(time + micros(PROBE), Relaxed);
-        self.least.fetch_min(time.saturating_sub(due), Relaxed);
+        if due != NONE {
+            self.least.fetch_min(time.saturating_sub(due), Relaxed);
+        }
     }
 }
 
@@ -97,7 +99,9 @@ mod tests {
     impl Court {
         fn new() -> Self {
             let now = Instant::now();
-            Self { judge: Judge::new(now), now, verdicts: Vec::new() }
+            let judge = Judge::new(now);
+            judge.probed();
+            Self { judge, now, verdicts: Vec::new() }
         }
 
         /// A request is looked at, this long after what was before.
@@ -136,6 +140,13 @@ mod tests {
         let mut court = Court::new();
         (0..320).for_each(|_| court.look(MS));
         assert_eq!(court.verdicts, [95, 195, 295]);
+    }
+
+    #[test]
+    fn without_probes_nothing_is_late() {
+        let mut court = Court { judge: Judge::new(Instant::now()), ..Court::new() };
+        (0..210).for_each(|_| court.look(MS));
+        assert_eq!(court.verdicts, [0, 0]);
     }
 
     // Hosts let their guests stand still for longer than a window.
