@@ -64,8 +64,10 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What stands between the connections of a listener and its routes.
 pub struct Overload {
-    /// Above this much lateness there is too much to do.
+    /// Above this much lateness there is too much to do, unless it goes away by itself.
     target: Duration,
+    /// Above this much lateness there is too much to do.
+    longest_wait: Duration,
     judge: Judge,
     sources: Option<Sources>,
     askers: Askers,
@@ -129,11 +131,12 @@ pub struct OverloadFigures {
 }
 
 impl Overload {
-    /// Sheds while tasks wait for longer than a tenth of `longest_wait`, and than 5 ms, once [`Overload::watch`] runs: a request
-    /// is several tasks, one after the other. `is_full` tells whether the pool has room whose refusals are repeated.
+    /// Sheds while tasks wait for longer than a tenth of `longest_wait`, and than 5 ms, and that does not get less, or for longer than
+    /// `longest_wait`, once [`Overload::watch`] runs: a request is several tasks, one after the other. `is_full` tells whether the pool has room whose refusals are repeated.
     pub fn new(longest_wait: Duration, sources: Option<Sources>, is_full: IsFull) -> Self {
         Self {
             target: (longest_wait / 10).max(UNAVOIDABLE),
+            longest_wait,
             judge: Judge::new(Instant::now()),
             sources,
             askers: Askers::new(),
@@ -175,14 +178,18 @@ impl Overload {
     /// A window has ended, in which no task was less late than this.
     fn adapt(&self, least: Duration) {
         let share = self.share.load(Ordering::Relaxed);
+        let last = Duration::from_micros(self.lateness_micros.load(Ordering::Relaxed));
         // Little's law: how many came while one waited.
         let waiting = self.shares.asked() as f64 * least.as_secs_f64() / WINDOW.as_secs_f64();
-        let share = if least > self.target && waiting >= FEW {
+        let share = if least <= self.target || waiting < FEW {
+            (share * 5 / 4 + 1).min(ALL)
+        } else if least > self.longest_wait || last > self.target && least >= last {
             // The later, the less: at four times the target three quarters are too many.
             let kept = (self.target.as_secs_f64() / least.as_secs_f64()).clamp(0.25, 0.67);
             ((f64::from(share) * kept) as u32).max(LEAST)
         } else {
-            (share * 5 / 4 + 1).min(ALL)
+            // It has just begun, or shrinks: what a machine that stood still leaves behind is worked off.
+            share
         };
         self.share.store(share, Ordering::Relaxed);
         self.shares.begin_window(share);
@@ -337,6 +344,8 @@ mod tests {
         assert_eq!(admitted(&overload), 1000);
         overload.adapt(10 * MS);
         assert_eq!(admitted(&overload), 1000);
+        overload.adapt(11 * MS);
+        assert_eq!(admitted(&overload), 1000, "it may have been for a moment");
         let mut before = 1000;
         for _ in 0..3 {
             overload.adapt(11 * MS);
@@ -359,6 +368,20 @@ mod tests {
         }
         assert_eq!(admitted(&overload), 1000);
         assert!(overload.figures().shed > 0);
+    }
+
+    // At 70 % of capacity, after the machine stood still for a tenth of a second.
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_shrinks_is_left_alone() {
+        let overload = guard();
+        let request = request(Method::POST, "/token");
+        for late in [0, 75, 45, 15, 0, 75, 45, 15, 0] {
+            overload.adapt(late * MS);
+            assert!(
+                (0..1000).all(|_| overload.admit(&peer("192.0.2.1:1"), None, &request).is_ok()),
+                "{late}"
+            );
+        }
     }
 
     // Sixteen callers who ask again and again make nobody else wait for long, however slow the machine is.
