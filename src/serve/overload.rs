@@ -1,10 +1,11 @@
 //! Who gets in when more comes than can be served.
 //!
-//! - *Shedding*: a probe measures how late tasks run (`judge`). While even the least late one of a time is late, work has piled up for good
-//!   rather than for a moment (the criterion of CoDel, RFC 8289 §4.2), and less is let in until it is gone: the others are
-//!   told at once to come back later, before anything of them is read. It is those who ask most (`shares`).
+//! - *Shedding*: a probe measures how late tasks run (`judge`). While even the least late one of a time is late, and no
+//!   less late than before, work has piled up for good rather than for a moment (after CoDel, RFC 8289 §4.2), and less is let in
+//!   until it is gone: the others are told at once to come back later, before anything of them is read. It is those who ask
+//!   most (`shares`).
 //! - *Repeats*: whoever was refused by a pool and asks again at once is told so again (`repeats`).
-//! - *Rate of a source*: so many requests per time and address.
+//! - *Rate of a source*: so many requests per time and address (`sources`).
 //!
 //! Who asks is told by what the head of a request shows (`asker`).
 //!
@@ -15,39 +16,31 @@ mod asker;
 mod judge;
 mod repeats;
 mod shares;
+mod sources;
 
 use std::{
-    future::poll_fn,
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    task::Poll,
     time::Duration,
 };
 
 use http::{Method, Request};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-pub use self::repeats::IsFull;
 use self::{
     asker::Askers,
-    judge::{Judge, PROBE, WINDOW},
+    judge::{Judge, WINDOW, micros, probe},
     repeats::Repeats,
     shares::{ALL, Shares},
 };
+pub use self::{repeats::IsFull, sources::Sources};
 use super::{
     proxy::Proxies,
     refusal::{OVERLOADED, Refusal, TOO_MANY_REQUESTS},
 };
-use crate::{
-    clock::Clock,
-    grpc::pb::token::key_service_server,
-    peer::Peer,
-    rate::{Rate, RateLimiter},
-    refusal::RefusalReason,
-};
+use crate::{grpc::pb::token::key_service_server, peer::Peer, refusal::RefusalReason};
 
 /// Lateness that is none: timers go off up to a step too late, and the system switches between threads.
 const UNAVOIDABLE: Duration = Duration::from_millis(5);
@@ -80,33 +73,6 @@ pub struct Overload {
     source_limited: AtomicU64,
 }
 
-/// The limit per source address.
-pub struct Sources {
-    limiter: RateLimiter<IpAddr>,
-    clock: Arc<dyn Clock>,
-}
-
-impl Sources {
-    /// This rate per address.
-    pub fn new(rate: Rate, clock: Arc<dyn Clock>) -> Self {
-        Self { limiter: RateLimiter::new(rate), clock }
-    }
-
-    /// Proxies speak for many and are not counted.
-    fn charge(&self, peer: &Peer, proxies: Option<&Proxies>) -> Result<(), Duration> {
-        if proxies.is_some_and(|proxies| proxies.trust(peer.address)) {
-            return Ok(());
-        }
-        self.limiter.charge(&peer.source(), self.clock.now())
-    }
-}
-
-impl std::fmt::Debug for Sources {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sources").field("limiter", &self.limiter).finish_non_exhaustive()
-    }
-}
-
 impl std::fmt::Debug for Overload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Overload").field("figures", &self.figures()).finish_non_exhaustive()
@@ -131,8 +97,9 @@ pub struct OverloadFigures {
 }
 
 impl Overload {
-    /// Sheds while tasks wait for longer than a tenth of `longest_wait`, and than 5 ms, and that does not get less, or for longer than
-    /// `longest_wait`, once [`Overload::watch`] runs: a request is several tasks, one after the other. `is_full` tells whether the pool has room whose refusals are repeated.
+    /// Sheds, once [`Overload::watch`] runs, while tasks wait for longer than `longest_wait`, or for longer than a tenth of it (a request
+    /// is several tasks, one after the other) and than 5 ms, and that does not get less. `is_full` tells whether the pool has room
+    /// whose refusals are repeated.
     pub fn new(longest_wait: Duration, sources: Option<Sources>, is_full: IsFull) -> Self {
         Self {
             target: (longest_wait / 10).max(UNAVOIDABLE),
@@ -154,8 +121,7 @@ impl Overload {
         let mut logged = Instant::now();
         let mut unlogged_from = 0;
         loop {
-            sleep(PROBE).await;
-            stand_in_line().await;
+            probe().await;
             let now = Instant::now();
             self.look(now);
             self.judge.probed();
@@ -180,12 +146,12 @@ impl Overload {
         let share = self.share.load(Ordering::Relaxed);
         let last = Duration::from_micros(self.lateness_micros.load(Ordering::Relaxed));
         // Little's law: how many came while one waited.
-        let waiting = self.shares.asked() as f64 * least.as_secs_f64() / WINDOW.as_secs_f64();
-        let share = if least <= self.target || waiting < FEW {
+        let waiting = || self.shares.asked() as f64 * least.div_duration_f64(WINDOW);
+        let share = if least <= self.target || waiting() < FEW {
             (share * 5 / 4 + 1).min(ALL)
         } else if least > self.longest_wait || last > self.target && least >= last {
             // The later, the less: at four times the target three quarters are too many.
-            let kept = (self.target.as_secs_f64() / least.as_secs_f64()).clamp(0.25, 0.67);
+            let kept = self.target.div_duration_f64(least).clamp(0.25, 0.67);
             ((f64::from(share) * kept) as u32).max(LEAST)
         } else {
             // It has just begun, or shrinks: what a machine that stood still leaves behind is worked off.
@@ -193,8 +159,7 @@ impl Overload {
         };
         self.share.store(share, Ordering::Relaxed);
         self.shares.begin_window(share);
-        let micros = u64::try_from(least.as_micros()).unwrap_or(u64::MAX);
-        self.lateness_micros.store(micros, Ordering::Relaxed);
+        self.lateness_micros.store(micros(least), Ordering::Relaxed);
     }
 
     /// Whether a request that came over a connection of this peer gets in, where these proxies are trusted. Of what is never
@@ -249,20 +214,6 @@ impl Overload {
     }
 }
 
-/// Goes to the end of the queue of tasks. Whom a timer or `yield_now` wakes runs next, before all that wait (tokio's LIFO slot);
-/// who wakes itself does not.
-async fn stand_in_line() {
-    let mut stands = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut stands, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 /// Whether it is about as much work to serve a request as to refuse it. Userinfo verifies a token.
 fn is_light<B>(request: &Request<B>) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
@@ -285,8 +236,8 @@ fn is_of_service<B>(request: &Request<B>, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::clock::TestClock;
+    use super::{judge::stand_in_line, *};
+    use crate::{clock::TestClock, rate::Rate};
 
     const MS: Duration = Duration::from_millis(1);
 

@@ -7,14 +7,17 @@
 //! Between two looks at most [`STEP`] counts: a process that stood still for a while is late once and has nothing piled up.
 
 use std::{
+    future::poll_fn,
+    mem,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
+    task::Poll,
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// How long a probe sleeps.
-pub(super) const PROBE: Duration = Duration::from_millis(5);
+const PROBE: Duration = Duration::from_millis(5);
 
 /// Over how long the least lateness is taken.
 pub(super) const WINDOW: Duration = Duration::from_millis(100);
@@ -79,7 +82,27 @@ impl Judge {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
+/// The way of a probe.
+pub(super) async fn probe() {
+    sleep(PROBE).await;
+    stand_in_line().await;
+}
+
+/// Goes to the end of the queue of tasks. Whom a timer or `yield_now` wakes runs next, before all that wait (tokio's LIFO slot);
+/// who wakes itself does not.
+pub(super) async fn stand_in_line() {
+    let mut stands = false;
+    poll_fn(|cx| {
+        if mem::replace(&mut stands, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
