@@ -21,7 +21,7 @@ pub(crate) async fn measure(capacity: f64, options: &Options) -> Result<Table> {
         "bad request",
         "good CPU us",
         "bad CPU us",
-        "bad costs no more",
+        "bad <= 1.1 x good",
         "bad/s",
         "good offered/s",
         "good served",

@@ -1,10 +1,10 @@
 //! What happens when more is asked than can be done: `cargo bench --bench overload [-- SECONDS] [--pin] [--json FILE] [--svg FILE]`.
 //!
-//! Finds out how many RS256 tokens the server can issue (closed loop), then offers 0.5 to 10 times as many (open loop), each
-//! between two measurements of what it can at the moment, and
-//! measures what was answered, what was refused and how soon, how long a health check takes meanwhile, and how soon everything is
-//! normal afterwards (F-16). Then what others feel of it: other endpoints (F-19), clients that ask again at once (F-17), a
-//! thousand quiet clients beside a noisy one (F-18), and what floods of requests that must fail cost (F-24).
+//! Finds out how many RS256 tokens the server can issue (closed loop), then offers 0.5 to 10 times as many (open loop), each between
+//! two measurements of what it can at the moment, and measures what was answered, what was refused and how soon, how long a health
+//! check takes meanwhile, and how soon everything is normal afterwards (F-16). Then what others feel of it: other endpoints
+//! (F-19), clients that ask again at once (F-17), a thousand quiet clients beside a noisy one (F-18), and what floods of requests
+//! that must fail cost (F-24).
 //!
 //! A token that comes later than a second after it was wanted counts for nothing. The first table says what the machine does by
 //! itself: of latencies of some tens of milliseconds a part may be its own.
@@ -60,8 +60,8 @@ async fn run(options: &Options, curves: &mut Curves) -> Result<Vec<Table>> {
         config += &config::client(&format!("quiet{number}"), "RS256");
     }
     let server = Server::start(&config, options.pin)?;
-    let mut bench = Bench { server, capacity: 0.0, duration: options.duration };
-    bench.capacity = bench.measure_capacity().await?;
+    let capacity = capacity(&server, options.duration).await?;
+    let bench = Bench { server, capacity, duration: options.duration };
     let overload = bench.overload(curves).await?;
     let others = bench.others().await?;
     let retries = bench.retries().await?;
@@ -106,12 +106,6 @@ struct Bench {
 }
 
 impl Bench {
-    /// RS256 tokens per second, at the moment.
-    async fn measure_capacity(&self) -> Result<f64> {
-        let callers = HttpCaller::many(CONNECTIONS, self.server.address, &again(&issue("RS256"))).await?;
-        Ok(closed(&self.server, callers, 200, self.duration / 2).await?.rate)
-    }
-
     async fn overload(&self, curves: &mut Curves) -> Result<Table> {
         let columns = [
             "load",
@@ -140,7 +134,7 @@ impl Bench {
         let alone = open(self.crowd("RS256").await?, self.times(0.5)).await?;
         // What is slower is not normal. Scheduling alone takes some milliseconds now and then.
         let normal = (alone.slices.median() * 2.0).max(20.0);
-        let mut before = self.measure_capacity().await?;
+        let mut before = capacity(&self.server, self.duration).await?;
         for factor in FACTORS {
             let crowd = self.crowd("RS256").await?;
             let health = self.watched(&get("/healthz")).await?;
@@ -149,16 +143,16 @@ impl Bench {
             let measured = open(crowd, self.times(factor)).await?;
             let cores = (self.server.cpu()? - cpu).as_secs_f64() / begun.elapsed().as_secs_f64();
             let (health, calm) = (health.end().await?, calm.end().await?);
-            let after = self.measure_capacity().await?;
-            let capacity = f64::midpoint(before, after);
+            let after = capacity(&self.server, self.duration).await?;
+            let around = f64::midpoint(before, after);
             before = after;
-            let share = measured.goodput / capacity;
+            let share = measured.goodput / around;
             curves.goodput.push((factor, measured.goodput));
             curves.refused.push((factor, measured.unavailable + measured.limited));
             curves.lost.push((factor, measured.lost));
             let cells = [
                 Cell::Number(measured.offered, 0),
-                Cell::Number(capacity, 0),
+                Cell::Number(around, 0),
                 Cell::Number(measured.goodput, 0),
                 Cell::Number(share, 2),
                 Cell::Number(measured.unavailable, 0),
@@ -312,6 +306,12 @@ impl Bench {
         enter("the noisy one", &noisy);
         Ok(table)
     }
+}
+
+/// RS256 tokens per second, at the moment.
+async fn capacity(server: &Server, duration: Duration) -> Result<f64> {
+    let callers = HttpCaller::many(CONNECTIONS, server.address, &again(&issue("RS256"))).await?;
+    Ok(closed(server, callers, 200, duration / 2).await?.rate)
 }
 
 /// Milliseconds, if there was anything that took time.
