@@ -123,8 +123,9 @@ impl Neighbour {
                     .header("content-type", "application/x-www-form-urlencoded")
                     .body("grant_type=client_credentials&client_id=service&client_secret=secret");
                 let answer = request.send().await.unwrap_or_else(|error| panic!("{error:?}"));
-                assert_eq!(answer.status().as_u16(), 200);
-                assert!(answer.text().await.unwrap().contains("access_token"));
+                let (status, head) = (answer.status().as_u16(), format!("{:?}", answer.headers()));
+                let body = answer.text().await.unwrap();
+                assert!(status == 200 && body.contains("access_token"), "{status} {head} {body}");
                 count.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }

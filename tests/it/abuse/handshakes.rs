@@ -64,7 +64,8 @@ async fn those_who_are_connected_go_on_beside_a_flood_of_handshakes() {
     flood.join_all().await;
     let answered = target.neighbour.as_ref().unwrap().answered() - before;
     assert_eq!(done.load(Ordering::SeqCst), HANDSHAKES, "late is no answer");
-    // One of 65 who share the machine would have had this much; it waits for a request, not for a handshake.
-    assert!(answered >= u64::from(HANDSHAKES / 64), "{answered} requests beside {HANDSHAKES} handshakes");
+    // One of 65 who share the machine has a request while each of the others has a handshake, or half as many where client and
+    // server both let it wait. Behind all handshakes it would have next to none.
+    assert!(answered >= u64::from(HANDSHAKES / 64 / 4), "{answered} requests beside {HANDSHAKES} handshakes");
     target.is_well(48 * MIB).await;
 }
