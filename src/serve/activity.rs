@@ -30,6 +30,8 @@ pub(super) struct Activity {
     sent_at: AtomicU64,
     /// Whether the HTTP/1 head being read has a `Content-Length`.
     has_length: AtomicBool,
+    /// Whether an HTTP/1 head has begun and not ended.
+    reading_head: AtomicBool,
     /// Whether the socket had no room for what was to be written last.
     blocked: AtomicBool,
 }
@@ -44,6 +46,7 @@ impl Activity {
             unsent: AtomicU32::new(0),
             sent_at: AtomicU64::new(0),
             has_length: AtomicBool::new(false),
+            reading_head: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
         })
     }
@@ -72,9 +75,15 @@ impl Activity {
         (self.unsent.load(Relaxed) > 0).then(|| self.at(&self.sent_at))
     }
 
-    /// Whether there has been neither a request nor anything to write for this long.
+    /// Whether there has been neither a request, nor the beginning of one, nor anything to write for this long.
     pub(super) fn rests_for(&self, time: Duration) -> bool {
-        !self.blocked.load(Relaxed) && self.idle_since().is_some_and(|since| since.elapsed() >= time)
+        let is_waiting = self.blocked.load(Relaxed) || self.reading_head.load(Relaxed);
+        !is_waiting && self.idle_since().is_some_and(|since| since.elapsed() >= time)
+    }
+
+    /// Notes whether an HTTP/1 head has begun.
+    pub(super) fn set_reading_head(&self, begun: bool) {
+        self.reading_head.store(begun, Relaxed);
     }
 
     /// Notes whether something waits for room in the socket.

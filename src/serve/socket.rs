@@ -59,6 +59,7 @@ impl<S> Socket<S> {
             deadline.set(opening.began + limit);
             let mut length_field = LengthField::default();
             length_field.feed(&opening.bytes[..opening.length]);
+            activity.set_reading_head(true);
             Head { limit, deadline, requests_seen: 0, length_field }
         });
         Self {
@@ -127,6 +128,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
             head.requests_seen = this.activity.requests();
             head.deadline.clear();
             head.length_field = LengthField::default();
+            this.activity.set_reading_head(false);
         }
         if this.activity.is_busy() {
             return read;
@@ -140,6 +142,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
             }
         } else if buf.filled().len() > before {
             head.deadline.set(Instant::now() + head.limit);
+            this.activity.set_reading_head(true);
         }
         read
     }
