@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, sleep, sleep_until, timeout},
@@ -25,6 +25,7 @@ use super::{
     activity::Activity,
     again::Again,
     edge::{Edge, EdgeService},
+    inline::{self, Inline},
     limits::Limits,
     places::Places,
     shutdown::Shutdown,
@@ -55,7 +56,7 @@ pub(super) struct Connections {
     shutdown: Shutdown,
     places: Arc<Places>,
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+    http2: http2::Builder<Inline>,
 }
 
 impl Connections {
@@ -66,7 +67,7 @@ impl Connections {
             .header_read_timeout(None) // see `socket`
             .max_header_size(usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX))
             .max_buf_size(64 * 1024);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        let mut http2 = http2::Builder::new(Inline);
         http2
             .timer(TokioTimer::new())
             .max_header_list_size(limits.max_header_bytes)
@@ -210,7 +211,7 @@ impl Connections {
         loop {
             tokio::select! {
                 biased;
-                ended = poll_fn(|cx| again.poll(connection.as_mut(), cx)) => return ended.map(|()| None).map_err(End::Protocol),
+                ended = poll_fn(|cx| inline::turn(|| again.poll(connection.as_mut(), cx))) => return ended.map(|()| None).map_err(End::Protocol),
                 // The listener itself drops what is left once it has drained for long enough.
                 () = draining.as_mut(), if !finishing => {
                     finishing = true;
@@ -281,7 +282,7 @@ where
     }
 }
 
-impl<I> Graceful for http2::Connection<I, EdgeService, TokioExecutor>
+impl<I> Graceful for http2::Connection<I, EdgeService, Inline>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
 {

@@ -4,19 +4,21 @@
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::Poll,
     time::Duration,
 };
 
-use axum::body::Body;
+use axum::{body::Body, routing::future::RouteFuture};
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::{
     activity::{Activity, TrackedBody},
@@ -69,52 +71,70 @@ impl Edge {
         &self.telemetry
     }
 
-    /// `has_length` tells of a `Content-Length` that hyper may have removed.
-    async fn answer(
-        &self,
-        request: Request<Body>,
-        has_length: bool,
-        admitted: Option<Admitted>,
-    ) -> Response<Body> {
+    /// Begins to answer a request. `has_length` tells of a `Content-Length` that hyper may have removed.
+    fn begin(&self, request: Request<Body>, has_length: bool) -> Begun {
         let form = Form::of(request.headers());
-        let record = request.extensions().get::<Arc<RequestRecord>>().cloned();
         let limit = grpc_timeout(request.headers())
             .filter(|_| form != Form::Json)
             .map_or(self.request, |asked| asked.min(self.request));
         let is_http1 = request.version() <= Version::HTTP_11;
         // RFC 9112 §6.1: a chunked request that has a length as well is how a second one is smuggled past a proxy. It is
         // refused where it is noticed, and in any case no connection is used again after a chunked request.
-        let mut close = is_http1 && request.headers().contains_key(header::TRANSFER_ENCODING);
-
-        let answer = if close && has_length {
+        let close = is_http1 && request.headers().contains_key(header::TRANSFER_ENCODING);
+        let route = if close && has_length {
             Err(FRAMED_TWICE)
         } else if lacks_host(&request) {
             Err(NO_HOST)
         } else {
-            match timeout(limit, isolate(self.routes.answer(request))).await {
-                Ok(Ok(response)) => Ok(response),
+            Ok(self.routes.route(request))
+        };
+        Begun { form, limit, is_http1, close, route }
+    }
+
+    /// Ends to answer it.
+    async fn finish(
+        &self,
+        begun: &mut Begun,
+        record: &RequestRecord,
+        admitted: Option<Admitted>,
+    ) -> Response<Body> {
+        let answer = match &mut begun.route {
+            Ok(Ok(route)) => match timeout(begun.limit, isolate(route)).await {
+                Ok(Ok(Ok(response))) => Ok(response),
+                Ok(Ok(Err(never))) => match never {},
                 Ok(Err(Panicked)) => Err(HANDLER_PANICKED),
                 Err(_) => Err(REQUEST_TIMED_OUT),
-            }
+            },
+            Ok(Err(answer)) => Ok(mem::take(&mut **answer)),
+            Err(refusal) => Err(*refusal),
         };
         if let (Some(overload), Some(admitted)) = (&self.overload, admitted)
-            && let Some(reason) = record.as_ref().and_then(|record| record.too_many())
+            && let Some(reason) = record.too_many()
         {
             overload.refused(admitted, reason);
         }
+        let mut close = begun.close;
         let mut response = answer.unwrap_or_else(|refusal| {
-            if let Some(record) = record {
-                record.set_error(refusal.error);
-            }
+            record.set_error(refusal.error);
             // The rest of the request may be on its way still.
-            close = is_http1;
-            refusal.answer(form)
+            close = begun.is_http1;
+            refusal.answer(begun.form)
         });
         if close {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
+}
+
+/// A request on its way to its answer.
+struct Begun {
+    form: Form,
+    limit: Duration,
+    is_http1: bool,
+    /// Whether the connection ends with it.
+    close: bool,
+    route: Result<Result<RouteFuture<Infallible>, Box<Response<Body>>>, Refusal>,
 }
 
 /// The [`Edge`] as one connection sees it.
@@ -155,9 +175,13 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
         let mut request = request.map(Body::new);
         let peer = edge.peer_of(&self.peer, &request);
         request.extensions_mut().insert(peer);
+        let observation = edge.telemetry.begin(&mut request);
+        let mut begun = edge.begin(request, has_length);
+        // What is here is used where it lies: the future of a request is moved several times.
         Box::pin(async move {
-            let response =
-                edge.telemetry.observe(request, |request| edge.answer(request, has_length, admitted)).await;
+            let answered = edge.finish(&mut begun, observation.record(), admitted);
+            let mut response = answered.instrument(observation.span()).await;
+            observation.answered(&mut response);
             Ok(response.map(|body| TrackedBody::new(body, in_flight)))
         })
     }
@@ -197,9 +221,8 @@ struct Panicked;
 
 /// The output of `future`, or word that it panicked. What it shares with other requests must bear that: locks here
 /// guard single assignments.
-async fn isolate<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+async fn isolate<F: Future + Unpin>(future: &mut F) -> Result<F::Output, Panicked> {
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *future).poll(cx))) {
         Ok(poll) => poll.map(Ok),
         Err(_) => {
             // The payload may quote the request; the panic hook has told where it happened.

@@ -3,10 +3,12 @@
 //! A caller that speaks gRPC gets a gRPC status and any other caller gets JSON, so that a client which probes for a
 //! document it may not find sees a 404, never a `200` with `grpc-status`.
 
-use axum::{Router, body::Body, middleware};
+use std::convert::Infallible;
+
+use axum::{Router, body::Body, middleware, routing::future::RouteFuture};
 use http::{Method, Request, Response, Version};
 use tonic_web::GrpcWebLayer;
-use tower::ServiceExt;
+use tower::Service;
 
 use super::refusal::{Form, GRPC_NOT_POST, GRPC_OVER_HTTP1, NOT_FOUND, NOT_GRPC, NOT_REST, Refusal};
 
@@ -42,18 +44,25 @@ pub fn router(rest: Router, grpc: Router) -> Routes {
 }
 
 impl Routes {
-    pub(super) async fn answer(&self, request: Request<Body>) -> Response<Body> {
+    /// Takes a request to its route.
+    ///
+    /// # Errors
+    /// The answer, where there is no route for such a request.
+    pub(super) fn route(
+        &self,
+        request: Request<Body>,
+    ) -> Result<RouteFuture<Infallible>, Box<Response<Body>>> {
         let routes = match Form::of(request.headers()) {
             Form::Json => &self.rest,
-            Form::Unsupported => return NOT_GRPC.json(),
-            Form::Grpc if request.version() < Version::HTTP_2 => return GRPC_OVER_HTTP1.json(),
-            Form::Grpc | Form::GrpcWeb(_) if request.method() != Method::POST => return GRPC_NOT_POST.json(),
+            Form::Unsupported => return Err(NOT_GRPC.json().into()),
+            Form::Grpc if request.version() < Version::HTTP_2 => return Err(GRPC_OVER_HTTP1.json().into()),
+            Form::Grpc | Form::GrpcWeb(_) if request.method() != Method::POST => {
+                return Err(GRPC_NOT_POST.json().into());
+            }
             Form::Grpc => &self.grpc,
             Form::GrpcWeb(_) => &self.grpc_web,
         };
-        match routes.clone().oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
+        // A router is always ready.
+        Ok(routes.clone().call(request))
     }
 }

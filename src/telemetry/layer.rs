@@ -6,9 +6,8 @@
 //! hold anything, secrets included, and are never logged.
 
 use std::{
-    future::Future,
     hash::{BuildHasher, RandomState},
-    str,
+    mem, str,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
@@ -16,8 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use tracing::Instrument;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use tracing::Span;
 
 use super::{metrics::Metrics, request::RequestRecord, trace_context::TraceId};
 use crate::refusal::RefusalReason;
@@ -45,41 +44,26 @@ impl Telemetry {
         &self.metrics
     }
 
-    /// Lets `next` answer `request`, which gets an `Arc<RequestRecord>` among its extensions; the answer gets the
-    /// request id. Logged and counted even when the returned future is dropped before the answer is there.
-    pub async fn observe<B, R, F, Fut>(&self, mut request: Request<B>, next: F) -> Response<R>
-    where
-        F: FnOnce(Request<B>) -> Fut,
-        Fut: Future<Output = Response<R>>,
-    {
+    /// Begins to observe a request, which gets an `Arc<RequestRecord>` among its extensions.
+    pub fn begin<B>(&self, request: &mut Request<B>) -> Observation {
         let record = Arc::new(RequestRecord::new());
-        let request_id = request_id(request.headers());
-        let mut observation = Observation {
-            metrics: &self.metrics,
+        let observation = Observation {
+            metrics: self.metrics.clone(),
             record: Arc::clone(&record),
-            request_id: request_id.clone(),
+            request_id: request_id(request.headers()),
             trace_id: trace_id(request.headers()),
             method: method_name(request.method()),
             started: Instant::now(),
             reported: false,
         };
-        let span = tracing::info_span!(
-            "request",
-            request_id = request_id.to_str().unwrap_or_default(),
-            trace_id = observation.trace_id.as_ref().map(TraceId::as_str),
-        );
         request.extensions_mut().insert(record);
-
-        let mut response = next(request).instrument(span).await;
-        observation.answered(response.status(), grpc_status(response.headers()));
-        response.headers_mut().insert(REQUEST_ID, request_id);
-        response
+        observation
     }
 }
 
-/// A request on its way to being reported.
-struct Observation<'a> {
-    metrics: &'a Metrics,
+/// A request on its way to being reported: with its answer, or as cancelled when this is dropped before.
+pub struct Observation {
+    metrics: Metrics,
     record: Arc<RequestRecord>,
     request_id: HeaderValue,
     trace_id: Option<TraceId>,
@@ -88,9 +72,28 @@ struct Observation<'a> {
     reported: bool,
 }
 
-impl Observation<'_> {
-    fn answered(&mut self, status: StatusCode, grpc_status: Option<u16>) {
-        self.report(None, Some(status.as_u16()), grpc_status);
+impl Observation {
+    /// What is known of the request.
+    pub fn record(&self) -> &RequestRecord {
+        &self.record
+    }
+
+    /// The context of what is logged while the request is answered.
+    pub fn span(&self) -> Span {
+        tracing::info_span!(
+            "request",
+            request_id = self.request_id.to_str().unwrap_or_default(),
+            trace_id = self.trace_id.as_ref().map(TraceId::as_str),
+        )
+    }
+
+    /// Reports the answer, which gets the request id.
+    pub fn answered<B>(mut self, response: &mut Response<B>) {
+        self.report(None, Some(response.status().as_u16()), grpc_status(response.headers()));
+        let mut request_id = mem::replace(&mut self.request_id, HeaderValue::from_static(""));
+        // It never comes again: no table of HPACK need keep it (RFC 7541 §6.2.3).
+        request_id.set_sensitive(true);
+        response.headers_mut().insert(REQUEST_ID, request_id);
     }
 
     /// The one log line. `outcome` is what happened if no answer tells it.
@@ -127,7 +130,7 @@ impl Observation<'_> {
     }
 }
 
-impl Drop for Observation<'_> {
+impl Drop for Observation {
     fn drop(&mut self) {
         if !self.reported {
             self.report(Some("cancelled"), None, None);
