@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "mintage.admin.v1.AddClientSecretResponse",
         ])
         .build_transport(false)
+        .codec_path("crate::grpc::codec::Codec")
         .build_client(true)
         .compile_fds(compile(&[&TOKEN[..], &ADMIN[..]].concat())?)?;
     Ok(())

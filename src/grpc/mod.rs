@@ -11,6 +11,7 @@
 //! - `admin_auth`: who may call the admin services
 //! - `client_authentication`: credentials of a call
 //! - `call`: what the connection and the log contribute
+//! - `codec`: messages and their buffers
 //! - `error`: oauth::Error -> tonic::Status
 //! - `json`: JSON -> google.protobuf.Struct
 //! - `time`: instants and durations -> google.protobuf
@@ -22,6 +23,7 @@ mod call;
 mod client_authentication;
 mod client_messages;
 mod client_service;
+mod codec;
 mod error;
 mod explain_messages;
 mod json;
@@ -42,11 +44,13 @@ use std::{
 };
 
 use axum::Router;
+use http::Request;
 use tonic::{
     codec::CompressionEncoding,
     service::{Routes, RoutesBuilder},
 };
 use tonic_health::server::HealthReporter;
+use tower::ServiceExt;
 
 pub use client_messages::{ClientMessages, to_registration};
 pub(crate) use error::set_retry;
@@ -72,6 +76,9 @@ pub mod pb {
 
 /// What reflection serves on the ops listener.
 const ADMIN_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptors.bin"));
+
+/// The methods that are found by their whole path rather than by their service, which spares its parameters.
+const BY_PATH: [&str; 5] = ["Issue", "Introspect", "BatchIntrospect", "Revoke", "UserInfo"];
 
 /// What reflection serves on the public port.
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
@@ -107,12 +114,19 @@ pub fn routes(
     let (reporter, health) = tonic_health::server::health_reporter();
     let reporter = Health { reporter, ending };
     reporter.start_as_not_serving();
+    let service = unary::Unary(service);
     let mut routes = Routes::builder();
-    routes.add_service(unary::Unary(service)).add_service(unary::Unary(keys)).add_service(health);
+    routes.add_service(service.clone()).add_service(unary::Unary(keys)).add_service(health);
     if settings.reflection {
         reflect(&mut routes, &[DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET])?;
     }
-    Ok((routes.routes().into_axum_router(), reporter))
+    let service =
+        service.map_request(|request: Request<axum::body::Body>| request.map(tonic::body::Body::new));
+    let router = BY_PATH.iter().fold(routes.routes().into_axum_router(), |router, method| {
+        let path = format!("/{}/{method}", pb::token::token_service_server::SERVICE_NAME);
+        router.route_service(&path, service.clone())
+    });
+    Ok((router, reporter))
 }
 
 /// What the admin services call.
