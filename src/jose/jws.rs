@@ -37,13 +37,20 @@ impl Header {
     }
 }
 
+/// A text in three parts, of which only the signature was decoded.
+#[derive(Debug)]
+pub struct CompactJws<'a> {
+    header: &'a str,
+    signing_input: &'a str,
+    payload: &'a str,
+    signature: Vec<u8>,
+}
+
 /// A well-formed text whose signature nobody has checked.
 #[derive(Debug)]
 pub struct UnverifiedJws<'a> {
     header: Header,
-    signing_input: &'a str,
-    payload: &'a str,
-    signature: Vec<u8>,
+    text: CompactJws<'a>,
 }
 
 /// Why a text is refused before or during verification.
@@ -69,24 +76,67 @@ pub enum InvalidJws {
     Signature,
 }
 
+impl<'a> CompactJws<'a> {
+    /// Splits a text.
+    ///
+    /// # Errors
+    /// [`InvalidJws::TooLong`] before anything is split, [`InvalidJws::Shape`].
+    pub fn split(text: &'a str) -> Result<Self, InvalidJws> {
+        if text.len() > MAX_LENGTH {
+            return Err(InvalidJws::TooLong);
+        }
+        let mut dots = memchr::memchr_iter(b'.', text.as_bytes());
+        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
+            return Err(InvalidJws::Shape);
+        };
+        let signature = &text[second + 1..];
+        if signature.is_empty() {
+            return Err(InvalidJws::Shape);
+        }
+        Ok(Self {
+            header: &text[..first],
+            signing_input: &text[..second],
+            payload: &text[first + 1..second],
+            signature: base64url_decode(signature).ok_or(InvalidJws::Shape)?,
+        })
+    }
+
+    /// The header as it came.
+    pub fn encoded_header(&self) -> &'a str {
+        self.header
+    }
+
+    /// Checks the signature and gives out the payload, for who knows from the encoded header that this is the key, and its
+    /// algorithm.
+    ///
+    /// # Errors
+    /// [`InvalidJws::Signature`], or [`InvalidJws::Shape`] when the payload is not base64url.
+    pub fn verify(&self, key: &VerificationKey) -> Result<Vec<u8>, InvalidJws> {
+        key.verify(self.signing_input.as_bytes(), &self.signature).map_err(|_| InvalidJws::Signature)?;
+        self.payload()
+    }
+
+    fn payload(&self) -> Result<Vec<u8>, InvalidJws> {
+        base64url_decode(self.payload).ok_or(InvalidJws::Shape)
+    }
+}
+
 impl<'a> UnverifiedJws<'a> {
     /// Reads a text by shape; no cryptography happens.
     ///
     /// # Errors
-    /// [`InvalidJws::TooLong`] before anything is split, [`InvalidJws::Shape`], [`InvalidJws::Header`],
-    /// [`InvalidJws::Critical`].
+    /// Those of [`CompactJws::split`], and of [`UnverifiedJws::read`].
     pub fn parse(text: &'a str) -> Result<Self, InvalidJws> {
-        if text.len() > MAX_LENGTH {
-            return Err(InvalidJws::TooLong);
-        }
-        let (signing_input, signature) = text.rsplit_once('.').ok_or(InvalidJws::Shape)?;
-        let (header, payload) = signing_input.split_once('.').ok_or(InvalidJws::Shape)?;
-        if payload.contains('.') || signature.is_empty() {
-            return Err(InvalidJws::Shape);
-        }
-        let header = base64url_decode(header).ok_or(InvalidJws::Shape)?;
-        let signature = base64url_decode(signature).ok_or(InvalidJws::Shape)?;
-        Ok(Self { header: read_header(&header)?, signing_input, payload, signature })
+        Self::read(CompactJws::split(text)?)
+    }
+
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// [`InvalidJws::Shape`] when it is not base64url, [`InvalidJws::Header`], [`InvalidJws::Critical`].
+    pub fn read(text: CompactJws<'a>) -> Result<Self, InvalidJws> {
+        let header = base64url_decode(text.header).ok_or(InvalidJws::Shape)?;
+        Ok(Self { header: read_header(&header)?, text })
     }
 
     /// The header, to choose the key by. Nothing in it is trusted.
@@ -99,7 +149,7 @@ impl<'a> UnverifiedJws<'a> {
     /// # Errors
     /// [`InvalidJws::Shape`] when it is not base64url.
     pub fn unverified_payload(&self) -> Result<Vec<u8>, InvalidJws> {
-        base64url_decode(self.payload).ok_or(InvalidJws::Shape)
+        self.text.payload()
     }
 
     /// Checks the signature and gives out the payload.
@@ -110,8 +160,7 @@ impl<'a> UnverifiedJws<'a> {
         if self.header.algorithm() != Some(key.alg()) {
             return Err(InvalidJws::Algorithm);
         }
-        key.verify(self.signing_input.as_bytes(), &self.signature).map_err(|_| InvalidJws::Signature)?;
-        self.unverified_payload()
+        self.text.verify(key)
     }
 }
 

@@ -16,7 +16,10 @@ use crate::clock::Timestamp;
 #[derive(Debug, Default)]
 pub struct KeyRing {
     signing: Vec<Arc<SigningKey>>,
+    /// By `kid`.
     verifying: HashMap<String, Arc<SigningKey>>,
+    /// The same keys by what their access tokens begin with.
+    by_header: HashMap<String, Arc<SigningKey>>,
     published: PublishedJwkSet,
     next_transition: Option<Timestamp>,
     signing_since: Vec<(SigningAlgorithm, Timestamp)>,
@@ -101,6 +104,7 @@ impl KeyRing {
             return;
         }
         self.verifying.insert(key.kid().to_owned(), Arc::clone(key));
+        self.by_header.insert(key.access_token_header().to_owned(), Arc::clone(key));
         if signs {
             self.signing.push(Arc::clone(key));
         }
@@ -117,6 +121,11 @@ impl KeyRing {
     /// The key a token's `kid` names.
     pub fn verification_key(&self, kid: &str) -> Option<&VerificationKey> {
         self.verifying.get(kid).map(|key| key.verification_key().as_ref())
+    }
+
+    /// The key whose access tokens have this encoded header.
+    pub fn key_of_header(&self, header: &str) -> Option<&SigningKey> {
+        self.by_header.get(header).map(Arc::as_ref)
     }
 
     /// The algorithms there is a key for, in the order of [`SigningAlgorithm::ALL`].

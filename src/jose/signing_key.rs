@@ -16,7 +16,7 @@ pub struct SigningKey {
     alg: SigningAlgorithm,
     key: PrivateKey,
     verification: Arc<VerificationKey>,
-    /// The encoded JOSE header of an access token, followed by the dot.
+    /// The encoded JOSE header of an access token.
     access_token_header: String,
 }
 
@@ -61,7 +61,7 @@ impl SigningKey {
         let verification = Arc::new(key.verification_key()?);
         // A thumbprint is base64url and an algorithm a plain name: neither needs JSON escapes.
         let header = format!(r#"{{"typ":"{ACCESS_TOKEN_TYPE}","alg":"{alg}","kid":"{}"}}"#, key.kid());
-        Ok(Self { alg, key, verification, access_token_header: base64url(header) + "." })
+        Ok(Self { alg, key, verification, access_token_header: base64url(header) })
     }
 
     /// The only algorithm this key signs with.
@@ -84,6 +84,11 @@ impl SigningKey {
         self.key.jwk()
     }
 
+    /// What every access token begins with that this key signs: its encoded header.
+    pub fn access_token_header(&self) -> &str {
+        &self.access_token_header
+    }
+
     /// The key itself, for what is not an access token.
     pub fn private_key(&self) -> &PrivateKey {
         &self.key
@@ -102,9 +107,10 @@ impl SigningKey {
             SigningAlgorithm::ES384 => 129,
             SigningAlgorithm::ES256 | SigningAlgorithm::EdDSA | SigningAlgorithm::HS256 => 88,
         };
-        let length = self.access_token_header.len() + payload.len().div_ceil(3) * 4 + signature;
+        let length = self.access_token_header.len() + 1 + payload.len().div_ceil(3) * 4 + signature;
         let mut token = String::with_capacity(length);
         token.push_str(&self.access_token_header);
+        token.push('.');
         URL_SAFE_NO_PAD.encode_string(payload, &mut token);
         let signature = self.key.sign_bytes(token.as_bytes())?;
         token.push('.');

@@ -25,7 +25,7 @@ use crate::{
     jose::{
         KeyRing,
         json::{InvalidJson, OneOrMany},
-        jws::{InvalidJws, UnverifiedJws},
+        jws::{CompactJws, InvalidJws, UnverifiedJws},
         signing_key::ACCESS_TOKEN_TYPE,
     },
 };
@@ -199,16 +199,25 @@ impl AccessToken {
         issuer: &Issuer,
         also: impl FnOnce(&[OtherClaim<'_>]) -> T,
     ) -> Result<(Self, T), TokenRefusal> {
-        let jws = UnverifiedJws::parse(text).map_err(|_| TokenRefusal::Malformed)?;
-        if jws.header().typ.as_deref() != Some(ACCESS_TOKEN_TYPE) {
-            return Err(TokenRefusal::Malformed);
-        }
-        let kid = jws.header().kid.as_deref().ok_or(TokenRefusal::Signature)?;
-        let key = keys.verification_key(kid).ok_or(TokenRefusal::Signature)?;
-        let payload = jws.verify(key).map_err(|error| match error {
+        let refusal = |error| match error {
             InvalidJws::Algorithm | InvalidJws::Signature => TokenRefusal::Signature,
             _ => TokenRefusal::Malformed,
-        })?;
+        };
+        let jws = CompactJws::split(text).map_err(refusal)?;
+        let (kid, payload) = match keys.key_of_header(jws.encoded_header()) {
+            // Written by this version: type, algorithm and key are told by the whole header.
+            Some(key) => (key.kid().to_owned(), jws.verify(key.verification_key()).map_err(refusal)?),
+            None => {
+                let jws = UnverifiedJws::read(jws).map_err(refusal)?;
+                if jws.header().typ.as_deref() != Some(ACCESS_TOKEN_TYPE) {
+                    return Err(TokenRefusal::Malformed);
+                }
+                let kid = jws.header().kid.clone().ok_or(TokenRefusal::Signature)?;
+                let key = keys.verification_key(&kid).ok_or(TokenRefusal::Signature)?;
+                let payload = jws.verify(key).map_err(refusal)?;
+                (kid, payload)
+            }
+        };
         let (token, others) = Self::read(payload, kid, also).map_err(|_| TokenRefusal::Claims)?;
         if token.issuer != issuer.as_str() {
             return Err(TokenRefusal::Claims);
@@ -218,7 +227,7 @@ impl AccessToken {
 
     fn read<T>(
         payload: Vec<u8>,
-        kid: &str,
+        kid: String,
         also: impl FnOnce(&[OtherClaim<'_>]) -> T,
     ) -> Result<(Self, T), InvalidJson> {
         let claims = Claims::parse(&payload)?;
@@ -239,7 +248,7 @@ impl AccessToken {
             expires_at: required("exp", claims.exp).map(Timestamp::from_seconds)?,
             issued_at: required("iat", claims.iat).map(Timestamp::from_seconds)?,
             not_before: required("nbf", claims.nbf).map(Timestamp::from_seconds)?,
-            kid: kid.to_owned(),
+            kid,
             confirmation,
             claims_json: payload,
         };
@@ -273,7 +282,7 @@ pub(crate) mod tests {
             r#"{{"iss":"https://id.example","sub":"c","aud":"https://id.example","exp":{},"iat":{issued_at},"nbf":{issued_at},"jti":"{token_id}","client_id":"{client_id}","azp":"c"}}"#,
             issued_at + 3600
         );
-        AccessToken::read(claims.into_bytes(), kid, |_| ()).unwrap().0
+        AccessToken::read(claims.into_bytes(), kid.to_owned(), |_| ()).unwrap().0
     }
 
     fn ring() -> KeyRing {
@@ -394,5 +403,38 @@ pub(crate) mod tests {
         ] {
             assert!(verify_at(&ring, &format!("{}.{rest}", base64url(&header)), NOW).is_err(), "{header}");
         }
+    }
+
+    // V-1, V-2: the header that is known whole says nothing about the signature
+    #[test]
+    fn a_known_header_makes_no_token() {
+        let ring = ring();
+        let sign = |alg| ring.signing_key(alg).unwrap().sign_access_token(CLAIMS.as_bytes()).unwrap();
+        let (token, other) = (sign(SigningAlgorithm::ES256), sign(SigningAlgorithm::HS256));
+        let ((header, rest), (_, of_other)) =
+            (token.split_once('.').unwrap(), other.split_once('.').unwrap());
+        assert!(ring.key_of_header(header).is_some());
+        let (payload, signature) = rest.split_once('.').unwrap();
+        for forged in [
+            format!("{header}.{of_other}"),
+            format!("{header}.{}.{signature}", base64url(with("sub", "\"other\""))),
+        ] {
+            assert_eq!(verify_at(&ring, &forged, NOW), Err(TokenRefusal::Signature), "{forged}");
+        }
+        for shapeless in [format!("{header}.{payload}."), format!("{header}.{payload}"), format!("{token}.")]
+        {
+            assert_eq!(verify_at(&ring, &shapeless, NOW), Err(TokenRefusal::Malformed), "{shapeless}");
+        }
+    }
+
+    // Another version may write its header in another way.
+    #[test]
+    fn another_header_is_read() {
+        let ring = ring();
+        let key = ring.signing_key(SigningAlgorithm::ES256).unwrap();
+        let header = format!(r#"{{"alg":"ES256","kid":"{}","typ":"at+jwt"}}"#, key.kid());
+        let input = format!("{}.{}", base64url(header), base64url(CLAIMS));
+        let signature = base64url(key.private_key().sign_bytes(input.as_bytes()).unwrap());
+        assert_eq!(verify_at(&ring, &format!("{input}.{signature}"), NOW).unwrap().kid, key.kid());
     }
 }
