@@ -54,13 +54,13 @@ async fn operations(server: &AuthorizationServer, options: &Options) -> Result<T
         "The authorization server without sockets",
         &["operation", "CPU us", "cryptography alone us"],
     );
-    let example = server.issue(request("RS256")?).await.map_err(failed)?;
+    let example = server.issue(&request("RS256")?).await.map_err(failed)?;
     let message = example.access_token.expose().rsplit_once('.').ok_or("no JWT")?.0.to_owned();
     let bare = Bare::measure(message.as_bytes(), options.duration).await?;
     let known = |figure: Option<f64>| figure.map_or(Cell::Nothing, |figure| Cell::Number(figure, 1));
     for alg in ALGORITHMS {
         let request = request(alg)?;
-        let cost = each(options.duration, async || server.issue(request.clone()).await).await?;
+        let cost = each(options.duration, async || server.issue(&request).await).await?;
         let alone = match alg {
             "RS256" => Some(bare.rs256_signature),
             "ES256" => Some(bare.es256_signature),
@@ -69,7 +69,7 @@ async fn operations(server: &AuthorizationServer, options: &Options) -> Result<T
         table.add(&format!("issue {alg}"), [Cell::Number(cost, 2), known(alone)]);
     }
     for alg in ALGORITHMS {
-        let token = server.issue(request(alg)?).await.map_err(failed)?.access_token;
+        let token = server.issue(&request(alg)?).await.map_err(failed)?.access_token;
         let inquirer = Inquirer {
             credentials: Credentials::Client(authentication(alg)?),
             sender: sender("POST", "/introspect"),
@@ -85,7 +85,7 @@ async fn operations(server: &AuthorizationServer, options: &Options) -> Result<T
         );
     }
     for alg in ALGORITHMS {
-        let token = server.issue(request(alg)?).await.map_err(failed)?.access_token;
+        let token = server.issue(&request(alg)?).await.map_err(failed)?.access_token;
         let (token, sender) = (PresentedToken { scheme: Scheme::Bearer, token }, sender("GET", "/userinfo"));
         let cost = each(options.duration, async || server.userinfo(Some(&token), &sender).await).await?;
         table.add(&format!("userinfo {alg}"), [Cell::Number(cost, 2), known(verification(&bare, alg))]);

@@ -119,7 +119,7 @@ impl TokenService {
             audiences: message.audiences.into_iter().filter_map(non_empty).collect(),
             lifetime: message.lifetime.map(wish),
         };
-        let response = self.server.issue(request).await?;
+        let response = self.server.issue(&request).await?;
         call.record.add_issued(response.alg.as_str());
         Ok(issue_response(&response))
     }

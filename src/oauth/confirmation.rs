@@ -97,7 +97,8 @@ impl AuthorizationServer {
         };
         // Last, because it uses up the proof.
         let jkt = if client.proof.dpop_bound_access_tokens || !sender.dpop_proofs.is_empty() {
-            Some(self.proven_key(sender, now).await?)
+            // Boxed, so that requests without a proof do not take the memory of this.
+            Some(Box::pin(self.proven_key(sender, now)).await?)
         } else {
             None
         };

@@ -112,6 +112,14 @@ pub struct ActiveToken {
 }
 
 impl Introspection {
+    /// What is said of a token, or of none.
+    fn of(token: Option<AccessToken>, now: Timestamp) -> Self {
+        let Some(token) = token else { return Self::Inactive };
+        let cache_ttl = CACHE_TTL.min(token.expires_at.since(now));
+        let token_type = Confirmation::token_type(token.confirmation.as_ref());
+        Self::Active(Box::new(ActiveToken { token, token_type, cache_ttl }))
+    }
+
     /// The JSON response (RFC 7662 §2.2): `active`, `token_type` and every claim byte for byte as it was signed.
     pub fn to_json(&self) -> Vec<u8> {
         let Self::Active(active) = self else { return br#"{"active":false}"#.to_vec() };
@@ -137,7 +145,8 @@ impl AuthorizationServer {
         let admitted = self.admit(inquirer, std::slice::from_ref(question), now).await?;
         let token = self.read_token(question, now)?;
         let client = admitted.client();
-        let answer = self.answer(client, question, token, now).await?;
+        let is_told = self.tells(client, question, token.as_ref(), now).await?;
+        let answer = Introspection::of(token.filter(|_| is_told), now);
         Ok(Answered { client_id: client.client_id.clone(), answer })
     }
 
@@ -176,7 +185,8 @@ impl AuthorizationServer {
         self.clients.expect(tokens.iter().flatten().map(|token| token.client_id.as_str()));
         let (client, mut answer) = (admitted.client(), Vec::with_capacity(questions.len()));
         for (question, token) in questions.iter().zip(tokens) {
-            answer.push(self.answer(client, question, token, now).await?);
+            let is_told = self.tells(client, question, token.as_ref(), now).await?;
+            answer.push(Introspection::of(token.filter(|_| is_told), now));
         }
         Ok(Answered { client_id: client.client_id.clone(), answer })
     }
@@ -193,7 +203,8 @@ impl AuthorizationServer {
                 self.authenticate(authentication, &inquirer.sender, now).await.map(Admitted::Client)
             }
             Credentials::Token(presented) => {
-                match self.authorise(Some(presented), &inquirer.sender, Demand::Introspect).await {
+                // Boxed, so that questions with a client's credentials do not take the memory of this.
+                match Box::pin(self.authorise(Some(presented), &inquirer.sender, Demand::Introspect)).await {
                     Ok(authorised) => Ok(Admitted::Token(authorised)),
                     // A token is no credential about itself: whoever found one could try out what it is (V-28).
                     Err(Error::InsufficientScope(_))
@@ -213,28 +224,24 @@ impl AuthorizationServer {
         Ok(self.read_access_token(token.expose(), now).ok())
     }
 
-    async fn answer(
+    /// Whether the caller is told about a token.
+    async fn tells(
         &self,
         caller: &Client,
         question: &Question,
-        token: Option<AccessToken>,
+        token: Option<&AccessToken>,
         now: Timestamp,
-    ) -> Result<Introspection, Error> {
-        let Some(token) = token else { return Ok(Introspection::Inactive) };
-        match self.confirm(&token, now).await {
+    ) -> Result<bool, Error> {
+        let Some(token) = token else { return Ok(false) };
+        match self.confirm(token, now).await {
             Ok(_) => {}
-            Err(Error::InvalidToken(_)) => return Ok(Introspection::Inactive),
+            Err(Error::InvalidToken(_)) => return Ok(false),
             Err(error) => return Err(error),
         }
         let asked_for =
             question.expected_audience.as_deref().is_none_or(|audience| token.is_meant_for(audience))
                 && question.required_scopes.iter().all(|scope| token.scope.contains(scope));
-        if !asked_for || !may_know(caller, &token) {
-            return Ok(Introspection::Inactive);
-        }
-        let cache_ttl = CACHE_TTL.min(token.expires_at.since(now));
-        let token_type = Confirmation::token_type(token.confirmation.as_ref());
-        Ok(Introspection::Active(Box::new(ActiveToken { token, token_type, cache_ttl })))
+        Ok(asked_for && may_know(caller, token))
     }
 }
 

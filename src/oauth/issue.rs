@@ -93,7 +93,7 @@ impl AuthorizationServer {
     /// Those of client authentication, then [`Error::InvalidGrant`], [`Error::UnsupportedGrantType`], [`Error::UnauthorizedClient`],
     /// [`Error::InvalidScope`], [`Error::InvalidTarget`], [`Error::InvalidRequest`]; [`Error::Busy`] and [`Error::RateLimited`] when
     /// more is to be signed than can be.
-    pub async fn issue(&self, request: TokenRequest) -> Result<TokenResponse, Error> {
+    pub async fn issue(&self, request: &TokenRequest) -> Result<TokenResponse, Error> {
         let grant_type =
             request.grant_type.as_deref().ok_or_else(|| Error::invalid_request("grant_type is missing"))?;
 
@@ -159,7 +159,8 @@ impl AuthorizationServer {
             GrantType::JwtBearer if client.proved_by_grant() => Ok(()),
             GrantType::JwtBearer => {
                 let assertion = assertion.ok_or_else(|| Error::invalid_request("assertion is missing"))?;
-                self.authenticator.accept_grant(client, assertion, now).await
+                // Boxed, so that requests with another grant do not take the memory of this.
+                Box::pin(self.authenticator.accept_grant(client, assertion, now)).await
             }
         }
     }

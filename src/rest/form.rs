@@ -52,11 +52,14 @@ impl Form {
                 Error::invalid_request("the body could not be read completely").into()
             }
         })?;
-        let mut bytes = Vec::from(body.to_bytes());
+        let bytes = body.to_bytes();
         let form = std::str::from_utf8(&bytes)
             .map_err(|_| Error::invalid_request("the body is not UTF-8").into())
             .and_then(Self::parse);
-        bytes.wipe();
+        // What came in one piece is a part of hyper's buffer, and was not copied.
+        if let Ok(bytes) = bytes.try_into_mut() {
+            Vec::from(bytes).wipe();
+        }
         form
     }
 

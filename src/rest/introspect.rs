@@ -52,7 +52,8 @@ async fn answer(
     let inquirer = Inquirer { credentials, sender: facts.sender(headers, PATH) };
     let question = Question { token: form.take_secret("token"), ..Question::default() };
     let (client_id, media_type, body) = if negotiation::prefers(headers, MEDIA_TYPE) {
-        let answered = rest.server.introspect_signed(&inquirer, &question).await?;
+        // Boxed, so that plain answers do not take the memory of this.
+        let answered = Box::pin(rest.server.introspect_signed(&inquirer, &question)).await?;
         (answered.client_id, MEDIA_TYPE, answered.answer.into_bytes())
     } else {
         let answered = rest.server.introspect(&inquirer, &question).await?;

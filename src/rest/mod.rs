@@ -27,7 +27,6 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     http::Method,
     routing::{any, get, post},
 };
@@ -82,7 +81,6 @@ pub fn routes(
             get(userinfo::userinfo).post(userinfo::userinfo).fallback(error::method_not_allowed),
         )
         .route("/authorize", any(well_known::authorize))
-        .layer(DefaultBodyLimit::disable())
         .with_state(rest)
         .route("/.well-known/openid-configuration", public(&documents.openid_configuration))
         .route("/.well-known/oauth-authorization-server", public(&documents.oauth_authorization_server))
@@ -118,7 +116,6 @@ pub fn registration(
     let routes = Router::new()
         .route("/register", post(register::register).fallback(error::method_not_allowed))
         .route("/register/{client_id}", manage.fallback(error::method_not_allowed))
-        .layer(DefaultBodyLimit::disable())
         .with_state(register::Registration { server, clients, max_body_bytes: settings.max_body_bytes });
     if path.is_empty() { routes } else { routes.clone().without_v07_checks().nest(&path, routes) }
 }

@@ -61,5 +61,5 @@ async fn issue(
         audiences: form.take_all("audience"),
         lifetime: None,
     };
-    Ok(rest.server.issue(request).await?)
+    Ok(rest.server.issue(&request).await?)
 }

@@ -119,7 +119,7 @@ async fn reason(server: &TestServer, auth: &Auth) -> ClientRefusal {
                 lifetime: None,
                 assertion: None,
             };
-            server.core.server.issue(request).await.map(drop)
+            server.core.server.issue(&request).await.map(drop)
         }
         Err(error) => Err(error),
     };

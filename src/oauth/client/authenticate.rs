@@ -143,7 +143,8 @@ impl Authenticator {
                 self.by_secret(&claim.client_id, secret, *method, sender.source, now).await
             }
             Proof::Assertion { .. } | Proof::Certificate | Proof::Grant { .. } => {
-                self.by_key(claim, sender, now).await
+                // Boxed, so that requests with a secret do not take the memory of this.
+                Box::pin(self.by_key(claim, sender, now)).await
             }
         }
     }

@@ -349,10 +349,11 @@ impl SecretVerifier {
         });
         let (place, hash) = chosen.unwrap_or((0, &self.decoy));
         let memory = self.memory(hash, presented);
-        let computed = self.remembered.get_or_insert_async(&memory, async {
+        // Boxed, so that requests without a chosen secret do not take the memory of this.
+        let computed = Box::pin(self.remembered.get_or_insert_async(&memory, async {
             toll().map_err(Verdict::NoToll)?;
             self.compute(hash, presented, source).await
-        });
+        }));
         computed.await.map_or_else(|refused| refused, |()| Verdict::Right(place))
     }
 
