@@ -5,7 +5,8 @@
 //! ratios of the two against their goals; latencies at 70 % of capacity (open loop); and what connections and a start cost.
 //! Both processes share the machine, so ratios are what counts. `--pin` gives each a core.
 //!
-//! Several short runs (3 of 1 s for each row) tell more than a long one: what is compared lies closer together in time.
+//! Each kind of request has ten short turns, one in each round, and what is compared is compared within a round: several short
+//! runs (3 of 1 s for each row) tell more than a long one.
 //!
 //! The open loop goes on for 5 s, and its goal is judged by the p99 of slices of 250 ms, their median: that the machine stands
 //! still now and then, as a virtual one does, does not decide it, while the p99 of the whole run tells of little else. A stall of the
@@ -15,9 +16,9 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::{collections::HashMap, rc::Rc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
-use rustls::client::Resumption;
+use rustls::{ClientConfig, client::Resumption};
 use tokio::time::sleep;
 
 use support::{
@@ -26,15 +27,20 @@ use support::{
     config,
     grpc::{Call, GrpcCaller},
     http::{self, HttpCaller, Requests, StreamCaller, again, get, get_with_token, introspect, issue},
-    load::{CONNECTIONS, Caller, Closed, Offer, closed, open},
+    load::{CONNECTIONS, Caller, Closed, Latencies, Offer, closed, open},
     machine::{self, LOAD},
     options::Options,
     report::{Cell, Table, report},
     server::Server,
     signer::{Signer, with_assertion},
+    slices::quantile,
     tls::{Certificates, handshake},
 };
 
+/// What there is least to do for.
+const TRIVIAL: &str = "GET /healthz";
+/// How often each kind of request has its turn.
+const ROUNDS: u32 = 10;
 /// Idle connections whose memory is measured.
 const IDLE: usize = 2_000;
 /// Starts whose median is taken.
@@ -56,48 +62,44 @@ async fn run(options: &Options) -> Result<Vec<Table>> {
     let config = config::base() + &signer.client()?;
     let server = Server::start(&config, options.pin)?;
     let certificates = Certificates::new()?;
+    let encrypted = certificates.serve("", options.pin)?;
     let mut bench = Bench {
-        requests: Table::new(
-            "Requests, closed loop",
-            &[
-                "request",
-                "req/s",
-                "p50 ms",
-                "p99 ms",
-                "p99.9 ms",
-                "server CPU us/req",
-                "x trivial",
-                "RSS MiB",
-            ],
-        ),
-        costs: HashMap::new(),
-        duration: options.duration,
+        kinds: Vec::new(),
+        duration: options.duration / ROUNDS,
         server: &server,
+        encrypted: &encrypted,
+        client: certificates.client(false, Resumption::disabled())?,
     };
-    bench.rest(&signer).await?;
-    bench.grpc().await?;
-    bench.tls(&certificates, options).await?;
     let token = bench.token("RS256").await?;
     let message = token.rsplit_once('.').ok_or("no JWT")?.0.to_owned();
-    let bare = Bare::measure(message.as_bytes(), options.duration.min(Duration::from_secs(2))).await?;
+    let mut bare = Vec::new();
+    for _ in 0..ROUNDS {
+        bench.rest(&signer).await?;
+        bench.grpc().await?;
+        bench.tls().await?;
+        bare.push(Bare::measure(message.as_bytes(), bench.duration).await?);
+    }
+    let requests = bench.table()?;
+    let ratios = bench.ratios(&bare)?;
     let latency = bench.latency().await?;
-    let Bench { requests, costs, .. } = bench;
-    drop(server);
+    drop((server, encrypted));
     let resources = resources(&certificates, options).await?;
-    Ok(vec![machine, requests, bare_table(&bare), ratios(&costs, &bare)?, latency, resources])
+    Ok(vec![machine, requests, bare_table(&bare), ratios, latency, resources])
 }
 
 struct Bench<'a> {
-    requests: Table,
-    /// CPU microseconds and rate by request.
-    costs: HashMap<String, (f64, f64)>,
+    /// Each kind of request in the order in which they are measured, with what each round measured.
+    kinds: Vec<(String, Vec<Closed>)>,
+    /// Of one kind in one round.
     duration: Duration,
     server: &'a Server,
+    encrypted: &'a Server,
+    client: Arc<ClientConfig>,
 }
 
 impl Bench<'_> {
     async fn rest(&mut self, signer: &Rc<Signer>) -> Result<()> {
-        self.http("GET /healthz", &again(&get("/healthz"))).await?;
+        self.http(TRIVIAL, &again(&get("/healthz"))).await?;
         for alg in config::ALGORITHMS {
             self.http(&format!("POST /token {alg}"), &again(&issue(alg))).await?;
         }
@@ -124,17 +126,15 @@ impl Bench<'_> {
         self.rpc("gRPC UserInfo RS256", &Call::userinfo(&token)).await
     }
 
-    async fn tls(&mut self, certificates: &Certificates, options: &Options) -> Result<()> {
-        let server = certificates.serve("", options.pin)?;
-        let client = certificates.client(false, Resumption::disabled())?;
+    async fn tls(&mut self) -> Result<()> {
         for (name, request) in [("GET /healthz", get("/healthz")), ("POST /token ES256", issue("ES256"))] {
             let mut callers = Vec::new();
             for _ in 0..CONNECTIONS {
-                let stream = server.connect().await?.into_stream();
-                callers.push(StreamCaller::new(handshake(stream, &client).await?.0, &request));
+                let stream = self.encrypted.connect().await?.into_stream();
+                callers.push(StreamCaller::new(handshake(stream, &self.client).await?.0, &request));
             }
-            let measured = closed(&server, callers, 200, self.duration).await?;
-            self.enter(&format!("{name}, TLS 1.3"), &measured);
+            let measured = closed(self.encrypted, callers, 200, self.duration).await?;
+            self.enter(&format!("{name}, TLS 1.3"), measured);
         }
         Ok(())
     }
@@ -159,25 +159,123 @@ impl Bench<'_> {
         let measured = closed(self.server, callers, 200, self.duration)
             .await
             .map_err(|error| format!("{name}: {error}"))?;
-        self.enter(name, &measured);
+        self.enter(name, measured);
         Ok(())
     }
 
-    fn enter(&mut self, name: &str, measured: &Closed) {
-        let Closed { rate, cpu, latencies, rss_kib } = measured;
-        let trivial = self.costs.get("GET /healthz").map_or(*cpu, |(cpu, _)| *cpu);
-        self.costs.insert(name.to_owned(), (*cpu, *rate));
-        let quantile = |quantile| Cell::Number(latencies.quantile(quantile), 2);
-        let cells = [
-            Cell::Number(*rate, 0),
-            quantile(0.5),
-            quantile(0.99),
-            quantile(0.999),
-            Cell::Number(*cpu, 1),
-            Cell::Number(cpu / trivial, 2),
-            Cell::Number(rss_kib / 1024.0, 1),
+    fn enter(&mut self, name: &str, measured: Closed) {
+        match self.kinds.iter_mut().find(|(kind, _)| kind == name) {
+            Some((_, rounds)) => rounds.push(measured),
+            None => self.kinds.push((name.to_owned(), vec![measured])),
+        }
+    }
+
+    fn rounds(&self, name: &str) -> Result<&[Closed]> {
+        let kind = self.kinds.iter().find(|(kind, _)| kind == name);
+        Ok(kind.map(|(_, rounds)| &rounds[..]).ok_or(format!("no figure for {name}"))?)
+    }
+
+    /// Medians of the rounds; latencies are those of all.
+    fn table(&self) -> Result<Table> {
+        let mut table = Table::new(
+            "Requests, closed loop",
+            &[
+                "request",
+                "req/s",
+                "p50 ms",
+                "p99 ms",
+                "p99.9 ms",
+                "server CPU us/req",
+                "x trivial",
+                "RSS MiB",
+            ],
+        );
+        let trivial = self.rounds(TRIVIAL)?;
+        for (name, rounds) in &self.kinds {
+            let mut latencies = Latencies::new();
+            rounds.iter().for_each(|round| latencies.extend(&round.latencies));
+            let latency = |quantile| Cell::Number(latencies.quantile(quantile), 2);
+            let cells = [
+                Cell::Number(median(rounds.iter().map(|round| round.rate)), 0),
+                latency(0.5),
+                latency(0.99),
+                latency(0.999),
+                Cell::Number(median(rounds.iter().map(|round| round.cpu)), 1),
+                Cell::Number(
+                    median(rounds.iter().zip(trivial).map(|(this, trivial)| this.cpu / trivial.cpu)),
+                    2,
+                ),
+                Cell::Number(median(rounds.iter().map(|round| round.rss_kib)) / 1024.0, 1),
+            ];
+            table.add(name, cells);
+        }
+        Ok(table)
+    }
+
+    /// What the server spends beside what it must: of each round, and of those the median. The speed of a machine that others use
+    /// as well changes by the second, and what lies close together in time is slowed down together.
+    fn ratios(&self, bare: &[Bare]) -> Result<Table> {
+        let cpu = |name: &str| -> Result<Vec<f64>> {
+            Ok(self.rounds(name)?.iter().map(|round| round.cpu).collect())
+        };
+        let nothing = vec![0.0; bare.len()];
+        let of_bare = |cost: fn(&Bare) -> f64| bare.iter().map(cost).collect::<Vec<_>>();
+        let (signature, verification) =
+            (of_bare(|bare| bare.es256_signature), of_bare(|bare| bare.rs256_verification));
+        let (trivial, rest, userinfo) =
+            (cpu(TRIVIAL)?, cpu("POST /token HS256")?, cpu("GET /userinfo RS256")?);
+        let es256 = cpu("POST /token ES256")?;
+        // Name, cost, what it must cost anyway, and how many times what it may cost beside that.
+        let goals: [(&str, Vec<f64>, &[f64], &[f64], f64); 9] = [
+            (
+                "RS256 issue <= 1.12 x signature",
+                cpu("POST /token RS256")?,
+                &nothing,
+                &of_bare(|bare| bare.rs256_signature),
+                1.12,
+            ),
+            ("ES256 issue <= signature + 1.7 x trivial", es256.clone(), &signature, &trivial, 1.7),
+            ("HS256 issue <= 1.9 x trivial", rest.clone(), &nothing, &trivial, 1.9),
+            (
+                "introspection RS256 <= verification + 1.8 x trivial",
+                cpu("POST /introspect RS256")?,
+                &verification,
+                &trivial,
+                1.8,
+            ),
+            (
+                "userinfo RS256 <= verification + 1.8 x trivial",
+                userinfo.clone(),
+                &verification,
+                &trivial,
+                1.8,
+            ),
+            ("gRPC Issue HS256 <= 1.35 x REST", cpu("gRPC Issue HS256")?, &nothing, &rest, 1.35),
+            ("gRPC UserInfo <= 1.35 x REST", cpu("gRPC UserInfo RS256")?, &nothing, &userinfo, 1.35),
+            ("TLS 1.3, trivial <= 1.15 x plain", cpu("GET /healthz, TLS 1.3")?, &nothing, &trivial, 1.15),
+            (
+                "TLS 1.3, ES256 issue <= 1.15 x plain",
+                cpu("POST /token ES256, TLS 1.3")?,
+                &nothing,
+                &es256,
+                1.15,
+            ),
         ];
-        self.requests.add(name, cells);
+        let columns = ["goal", "measured us", "allowed us", "measured factor", "allowed factor", "reached"];
+        let mut table = Table::new("Ratios, server CPU, of rounds that lie close together", &columns);
+        for (name, measured, fixed, unit, allowed) in goals {
+            let rounds = || measured.iter().zip(fixed).zip(unit);
+            let factor = median(rounds().map(|((measured, fixed), unit)| (measured - fixed) / unit));
+            let cells = [
+                Cell::Number(median(measured.iter().copied()), 1),
+                Cell::Number(median(rounds().map(|((_, fixed), unit)| fixed + unit * allowed)), 1),
+                Cell::Number(factor, 2),
+                Cell::Number(allowed, 2),
+                Cell::AtMost(factor, allowed),
+            ];
+            table.add(name, cells);
+        }
+        Ok(table)
     }
 
     /// Latencies at 70 % of what the closed loop found the server to be able to do.
@@ -198,9 +296,9 @@ impl Bench<'_> {
         let mut table = Table::new("Latency at 70 % of capacity, open loop", &columns);
         for (alg, goal) in [("RS256", 5.0), ("ES256", 2.0)] {
             let name = format!("POST /token {alg}");
-            let (_, rate) = self.costs.get(&name).ok_or("no rate")?;
+            let rate = median(self.rounds(&name)?.iter().map(|round| round.rate));
             let callers = HttpCaller::many(200, self.server.address, &again(&issue(alg))).await?;
-            let measured = open(callers, Offer::new(rate * LOAD, self.duration * LONGER)).await?;
+            let measured = open(callers, Offer::new(rate * LOAD, self.duration * ROUNDS * LONGER)).await?;
             let quantile = |quantile| Cell::Number(measured.accepted.quantile(quantile), 2);
             let p99 = measured.slices.median();
             let cells = [
@@ -221,61 +319,20 @@ impl Bench<'_> {
     }
 }
 
-fn bare_table(bare: &Bare) -> Table {
-    let mut table =
-        Table::new("The cryptography alone (aws-lc, parsed keys, one thread)", &["operation", "CPU us"]);
-    table.add("RS256 signature", [Cell::Number(bare.rs256_signature, 1)]);
-    table.add("RS256 verification", [Cell::Number(bare.rs256_verification, 1)]);
-    table.add("ES256 signature", [Cell::Number(bare.es256_signature, 1)]);
-    table.add("ES256 verification", [Cell::Number(bare.es256_verification, 1)]);
-    table
+/// The value in the middle.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    quantile(&mut values.collect::<Vec<_>>(), 0.5).unwrap_or(f64::NAN)
 }
 
-/// What the server spends beside what it must.
-fn ratios(costs: &HashMap<String, (f64, f64)>, bare: &Bare) -> Result<Table> {
-    let cost = |name: &str| costs.get(name).map(|(cpu, _)| *cpu).ok_or(format!("no figure for {name}"));
-    let columns = ["goal", "measured us", "allowed us", "measured factor", "allowed factor", "reached"];
-    let mut table = Table::new("Ratios, server CPU of this run", &columns);
-    let trivial = cost("GET /healthz")?;
-    let rest = cost("POST /token HS256")?;
-    let userinfo = cost("GET /userinfo RS256")?;
-    let issue = |alg: &str| cost(&format!("POST /token {alg}"));
-    // Name, cost, what it must cost anyway, and how many times what it may cost beside that.
-    let goals = [
-        ("RS256 issue <= 1.12 x signature", issue("RS256")?, 0.0, bare.rs256_signature, 1.12),
-        ("ES256 issue <= signature + 1.7 x trivial", issue("ES256")?, bare.es256_signature, trivial, 1.7),
-        ("HS256 issue <= 1.9 x trivial", rest, 0.0, trivial, 1.9),
-        (
-            "introspection RS256 <= verification + 1.8 x trivial",
-            cost("POST /introspect RS256")?,
-            bare.rs256_verification,
-            trivial,
-            1.8,
-        ),
-        ("userinfo RS256 <= verification + 1.8 x trivial", userinfo, bare.rs256_verification, trivial, 1.8),
-        ("gRPC Issue HS256 <= 1.35 x REST", cost("gRPC Issue HS256")?, 0.0, rest, 1.35),
-        ("gRPC UserInfo <= 1.35 x REST", cost("gRPC UserInfo RS256")?, 0.0, userinfo, 1.35),
-        ("TLS 1.3, trivial <= 1.15 x plain", cost("GET /healthz, TLS 1.3")?, 0.0, trivial, 1.15),
-        (
-            "TLS 1.3, ES256 issue <= 1.15 x plain",
-            cost("POST /token ES256, TLS 1.3")?,
-            0.0,
-            issue("ES256")?,
-            1.15,
-        ),
-    ];
-    for (name, measured, fixed, unit, allowed) in goals {
-        let factor = (measured - fixed) / unit;
-        let cells = [
-            Cell::Number(measured, 1),
-            Cell::Number(fixed + unit * allowed, 1),
-            Cell::Number(factor, 2),
-            Cell::Number(allowed, 2),
-            Cell::AtMost(factor, allowed),
-        ];
-        table.add(name, cells);
-    }
-    Ok(table)
+fn bare_table(bare: &[Bare]) -> Table {
+    let of = |cost: fn(&Bare) -> f64| Cell::Number(median(bare.iter().map(cost)), 1);
+    let mut table =
+        Table::new("The cryptography alone (aws-lc, parsed keys, one thread)", &["operation", "CPU us"]);
+    table.add("RS256 signature", [of(|bare| bare.rs256_signature)]);
+    table.add("RS256 verification", [of(|bare| bare.rs256_verification)]);
+    table.add("ES256 signature", [of(|bare| bare.es256_signature)]);
+    table.add("ES256 verification", [of(|bare| bare.es256_verification)]);
+    table
 }
 
 /// What a start, and connections that do nothing, cost.

@@ -55,6 +55,12 @@ impl Latencies {
         self.0.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    /// Adds those of another.
+    pub fn extend(&mut self, other: &Self) {
+        // Both have the same bounds.
+        self.0.add(&other.0).unwrap_or_else(|_| unreachable!());
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
