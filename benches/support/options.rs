@@ -4,6 +4,12 @@ use std::{path::PathBuf, process::Command, thread, time::Duration};
 
 use super::Result;
 
+/// The core of the server, with `--pin`.
+pub const SERVER: &str = "0";
+
+/// The core of the driver, with `--pin`.
+pub const DRIVER: &str = "1";
+
 /// What all benches understand.
 const USAGE: &str = "usage: cargo bench --bench NAME -- [SECONDS] [--runs N] [--pin] [--json FILE] [--svg FILE]; \
                      more in docs/performance.md";
@@ -66,12 +72,20 @@ impl Options {
             if thread::available_parallelism()?.get() < 2 {
                 return Err("--pin needs two cores".into());
             }
+            options.move_to(DRIVER)?;
+        }
+        Ok(Some(options))
+    }
+
+    /// Moves this process to a core, with `--pin`.
+    pub fn move_to(&self, core: &str) -> Result<()> {
+        if self.pin {
             let own = std::process::id().to_string();
-            let done = Command::new("taskset").args(["-a", "-c", "-p", "1", &own]).output()?;
+            let done = Command::new("taskset").args(["-a", "-c", "-p", core, &own]).output()?;
             if !done.status.success() {
                 return Err(String::from_utf8_lossy(&done.stderr).into_owned().into());
             }
         }
-        Ok(Some(options))
+        Ok(())
     }
 }

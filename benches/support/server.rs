@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use super::{
     Result,
     http::{Connection, get},
+    options::SERVER,
 };
 
 /// A server under test; its process ends with this value.
@@ -47,7 +48,7 @@ impl Server {
             false => Command::new(binary()),
         };
         if pin {
-            command.args(["-c", "0"]).arg(binary());
+            command.args(["-c", SERVER]).arg(binary());
         }
         let begun = Instant::now();
         let child = command
