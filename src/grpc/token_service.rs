@@ -42,7 +42,14 @@ impl pb::token_service_server::TokenService for TokenService {
         let (mut call, mut message) = Call::begin(pb::token_service_server::SERVICE_NAME, "Issue", request);
         // As a header field would be: with metadata beside it there are two (RFC 9449 §4.3).
         call.sender.dpop_proofs.extend(non_empty(take(&mut message.dpop_proof)).map(Secret::new));
-        let result = self.issue_token(&call, message).await;
+        let result = match token_request(&call, message) {
+            Ok(request) => self.server.issue(&request).await,
+            Err(error) => Err(error),
+        };
+        let result = result.map(|response| {
+            call.record.add_issued(response.alg.as_str());
+            issue_response(&response)
+        });
         self.finish(&call, result)
     }
 
@@ -88,40 +95,6 @@ impl TokenService {
         let mut response = call.finish(result)?;
         add_dpop_nonce(response.metadata_mut(), self.server.next_dpop_nonce(&call.sender).as_ref());
         Ok(response)
-    }
-
-    async fn issue_token(&self, call: &Call, message: pb::IssueRequest) -> Result<pb::IssueResponse, Error> {
-        use pb::issue_request::Grant;
-
-        // A grant this version lacks is named to the core, which refuses it: it must never turn into another one (V-36).
-        let (grant_type, assertion) = match message.grant {
-            None | Some(Grant::ClientCredentials(_)) => (GrantType::ClientCredentials.as_str(), None),
-            Some(Grant::TokenExchange(_)) => ("urn:ietf:params:oauth:grant-type:token-exchange", None),
-            Some(Grant::JwtBearer(grant)) => {
-                (GrantType::JwtBearer.as_str(), non_empty(grant.assertion).map(Secret::new))
-            }
-        };
-        if let Some(grant) = GrantType::parse(grant_type) {
-            call.record.set_grant(grant.as_str());
-        }
-        let request = TokenRequest {
-            authentication: client_authentication::read(
-                call,
-                message.client_authentication,
-                &message.client_id,
-                assertion.as_ref(),
-            )?,
-            sender: call.sender.clone(),
-            grant_type: Some(grant_type.to_owned()),
-            assertion,
-            scope: (!message.scopes.is_empty()).then_some(RequestedScope::Tokens(message.scopes)),
-            resources: message.resources.into_iter().filter_map(non_empty).collect(),
-            audiences: message.audiences.into_iter().filter_map(non_empty).collect(),
-            lifetime: message.lifetime.map(wish),
-        };
-        let response = self.server.issue(&request).await?;
-        call.record.add_issued(response.alg.as_str());
-        Ok(issue_response(&response))
     }
 
     async fn introspect_token(
@@ -186,6 +159,38 @@ impl TokenService {
         call.record.set_client_id(info.client_id.as_str());
         user_info_response(info)
     }
+}
+
+/// What a message asks for.
+fn token_request(call: &Call, message: pb::IssueRequest) -> Result<TokenRequest, Error> {
+    use pb::issue_request::Grant;
+
+    // A grant this version lacks is named to the core, which refuses it: it must never turn into another one (V-36).
+    let (grant_type, assertion) = match message.grant {
+        None | Some(Grant::ClientCredentials(_)) => (GrantType::ClientCredentials.as_str(), None),
+        Some(Grant::TokenExchange(_)) => ("urn:ietf:params:oauth:grant-type:token-exchange", None),
+        Some(Grant::JwtBearer(grant)) => {
+            (GrantType::JwtBearer.as_str(), non_empty(grant.assertion).map(Secret::new))
+        }
+    };
+    if let Some(grant) = GrantType::parse(grant_type) {
+        call.record.set_grant(grant.as_str());
+    }
+    Ok(TokenRequest {
+        authentication: client_authentication::read(
+            call,
+            message.client_authentication,
+            &message.client_id,
+            assertion.as_ref(),
+        )?,
+        sender: call.sender.clone(),
+        grant_type: Some(grant_type.to_owned()),
+        assertion,
+        scope: (!message.scopes.is_empty()).then_some(RequestedScope::Tokens(message.scopes)),
+        resources: message.resources.into_iter().filter_map(non_empty).collect(),
+        audiences: message.audiences.into_iter().filter_map(non_empty).collect(),
+        lifetime: message.lifetime.map(wish),
+    })
 }
 
 fn issue_response(response: &TokenResponse) -> pb::IssueResponse {
