@@ -94,6 +94,9 @@ async fn run(options: &Options) -> Result<Vec<Table>> {
     Ok(vec![machine, requests, bare_table(&bare), ratios, latency, resources])
 }
 
+/// By rounds: a name, what it costs, what it must cost anyway, and how many times what it may cost beside that.
+type Goal<'a> = (&'a str, Vec<f64>, &'a [f64], &'a [f64], f64);
+
 struct Bench<'a> {
     /// Each kind of request in the order in which they are measured, with what each round measured.
     kinds: Vec<(String, Vec<Closed>)>,
@@ -232,8 +235,7 @@ impl Bench<'_> {
         let (trivial, rest, userinfo) =
             (cpu(TRIVIAL)?, cpu("POST /token HS256")?, cpu("GET /userinfo RS256")?);
         let es256 = cpu("POST /token ES256")?;
-        // Name, cost, what it must cost anyway, and how many times what it may cost beside that.
-        let goals: [(&str, Vec<f64>, &[f64], &[f64], f64); 9] = [
+        let goals: [Goal<'_>; 9] = [
             (
                 "RS256 issue <= 1.12 x signature",
                 cpu("POST /token RS256")?,
