@@ -81,14 +81,14 @@ impl Edge {
         // RFC 9112 §6.1: a chunked request that has a length as well is how a second one is smuggled past a proxy. It is
         // refused where it is noticed, and in any case no connection is used again after a chunked request.
         let close = is_http1 && request.headers().contains_key(header::TRANSFER_ENCODING);
-        let route = if close && has_length {
-            Err(FRAMED_TWICE)
+        let way = if close && has_length {
+            Way::Refusal(FRAMED_TWICE)
         } else if lacks_host(&request) {
-            Err(NO_HOST)
+            Way::Refusal(NO_HOST)
         } else {
-            Ok(self.routes.route(request))
+            self.routes.route(request).map_or_else(Way::Answer, Way::Route)
         };
-        Begun { form, limit, is_http1, close, route }
+        Begun { form, limit, is_http1, close, way }
     }
 
     /// Ends to answer it.
@@ -98,15 +98,15 @@ impl Edge {
         record: &RequestRecord,
         admitted: Option<Admitted>,
     ) -> Response<Body> {
-        let answer = match &mut begun.route {
-            Ok(Ok(route)) => match timeout(begun.limit, isolate(route)).await {
+        let answer = match &mut begun.way {
+            Way::Route(route) => match timeout(begun.limit, isolate(route)).await {
                 Ok(Ok(Ok(response))) => Ok(response),
                 Ok(Ok(Err(never))) => match never {},
                 Ok(Err(Panicked)) => Err(HANDLER_PANICKED),
                 Err(_) => Err(REQUEST_TIMED_OUT),
             },
-            Ok(Err(answer)) => Ok(mem::take(&mut **answer)),
-            Err(refusal) => Err(*refusal),
+            Way::Answer(answer) => Ok(mem::take(&mut **answer)),
+            Way::Refusal(refusal) => Err(*refusal),
         };
         if let (Some(overload), Some(admitted)) = (&self.overload, admitted)
             && let Some(reason) = record.too_many()
@@ -134,7 +134,17 @@ struct Begun {
     is_http1: bool,
     /// Whether the connection ends with it.
     close: bool,
-    route: Result<Result<RouteFuture<Infallible>, Box<Response<Body>>>, Refusal>,
+    way: Way,
+}
+
+/// Where its answer comes from.
+#[expect(clippy::large_enum_variant, reason = "nearly all are the large one, which lies in a box already")]
+enum Way {
+    Route(RouteFuture<Infallible>),
+    /// There is no route for such a request.
+    Answer(Box<Response<Body>>),
+    /// The request is not looked at.
+    Refusal(Refusal),
 }
 
 /// The [`Edge`] as one connection sees it.
