@@ -78,9 +78,21 @@ impl<S> Socket<S> {
         !self.ahead.is_empty()
     }
 
-    /// Takes back what was read last, to be read once more.
+    /// Takes back what was read last, to be read once more: a head that has begun, if it is anything.
     pub(super) fn give_back(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.begin_head();
+        }
         self.ahead = bytes;
+    }
+
+    fn begin_head(&mut self) {
+        if let Some(head) = &mut self.head
+            && !head.deadline.is_set()
+        {
+            head.deadline.set(Instant::now() + head.limit);
+            self.activity.set_reading_head(true);
+        }
     }
 
     fn note_blocked(&self) {
@@ -141,8 +153,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
                 return Poll::Ready(Err(timed_out("the request's head is late")));
             }
         } else if buf.filled().len() > before {
-            head.deadline.set(Instant::now() + head.limit);
-            this.activity.set_reading_head(true);
+            this.begin_head();
         }
         read
     }

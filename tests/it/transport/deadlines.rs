@@ -57,6 +57,16 @@ async fn a_dripped_head_on_a_kept_alive_connection_is_cut_off() {
     assert!(raw.drip(b'x', Duration::from_millis(50)).await);
 }
 
+// V-50: a head that came with the request before it has begun as well
+#[tokio::test]
+async fn a_head_behind_a_request_is_cut_off() {
+    let server = Server::start(Limits { http1_idle: Duration::from_secs(60), ..quick() }).await;
+    let mut raw = Raw::connect(server.address).await;
+    raw.send("GET /hello HTTP/1.1\r\nhost: a\r\n\r\nGE").await;
+    assert_eq!(raw.answer().await.unwrap().status, 200);
+    assert!(server.has_open("http1", 0).await);
+}
+
 #[tokio::test]
 async fn idling_longer_than_a_head_may_take_is_allowed_and_ends_too() {
     let server = Server::start(Limits { http1_idle: Duration::from_secs(5), ..quick() }).await;
