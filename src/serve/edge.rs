@@ -86,7 +86,7 @@ impl Edge {
         } else if lacks_host(&request) {
             Way::Refusal(NO_HOST)
         } else {
-            self.routes.route(request).map_or_else(Way::Answer, Way::Route)
+            self.routes.route(form, request).map_or_else(Way::Answer, Way::Route)
         };
         Begun { form, limit, is_http1, close, way }
     }

@@ -44,15 +44,16 @@ pub fn router(rest: Router, grpc: Router) -> Routes {
 }
 
 impl Routes {
-    /// Takes a request to its route.
+    /// Takes a request of this form to its route.
     ///
     /// # Errors
     /// The answer, where there is no route for such a request.
     pub(super) fn route(
         &self,
+        form: Form,
         request: Request<Body>,
     ) -> Result<RouteFuture<Infallible>, Box<Response<Body>>> {
-        let routes = match Form::of(request.headers()) {
+        let routes = match form {
             Form::Json => &self.rest,
             Form::Unsupported => return Err(NOT_GRPC.json().into()),
             Form::Grpc if request.version() < Version::HTTP_2 => return Err(GRPC_OVER_HTTP1.json().into()),
