@@ -57,10 +57,8 @@ impl<S> Socket<S> {
         let head = header.map(|limit| {
             let mut deadline = Deadline::default();
             deadline.set(opening.began + limit);
-            let mut length_field = LengthField::default();
-            length_field.feed(&opening.bytes[..opening.length]);
             activity.set_reading_head(true);
-            Head { limit, deadline, requests_seen: 0, length_field }
+            Head { limit, deadline, requests_seen: 0, length_field: LengthField::default() }
         });
         Self {
             stream,
@@ -80,10 +78,14 @@ impl<S> Socket<S> {
 
     /// Takes back what was read last, to be read once more: a head that has begun, if it is anything.
     pub(super) fn give_back(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
+        // Even without a byte in it, it would keep the whole buffer it was read into.
+        self.ahead = if bytes.is_empty() { Bytes::new() } else { bytes };
+        if let Some(head) = &mut self.head {
+            head.length_field = LengthField::default();
+        }
+        if self.has_more() {
             self.begin_head();
         }
-        self.ahead = bytes;
     }
 
     fn begin_head(&mut self) {
@@ -127,13 +129,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if !this.ahead.is_empty() {
-            buf.put_slice(&this.ahead.split_to(this.ahead.len().min(buf.remaining())));
-            return Poll::Ready(Ok(()));
-        }
-
         let before = buf.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let given = this.ahead.split_to(this.ahead.len().min(buf.remaining()));
+        buf.put_slice(&given);
+        let mut read = Poll::Ready(Ok(()));
+        if given.is_empty() {
+            read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        } else if !this.has_more() && buf.remaining() > 0 {
+            // What follows comes along if it is there: given the two one after the other, hyper would double its buffer. A read that
+            // fails does so again.
+            let _ = Pin::new(&mut this.stream).poll_read(cx, buf);
+        }
         let Some(head) = &mut this.head else { return read };
 
         if head.requests_seen != this.activity.requests() {

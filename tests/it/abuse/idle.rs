@@ -105,7 +105,7 @@ async fn cost<C>(target: &Target, count: u64, mut open: impl AsyncFnMut() -> C, 
 // F-20: what h2 allocates for a connection, two buffers of 8 and 16 KiB, cannot be set
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_connection_that_idles_costs_little() {
-    for (kind, most) in [(Kind::Silent, 8), (Kind::Http1, 20), (Kind::Http2, 32)] {
+    for (kind, most) in [(Kind::Silent, 8), (Kind::Http1, 12), (Kind::Http2, 32)] {
         let mut target = Target::of(Process::start(TOML).await).await;
         let count = how_many(2_000);
         let address = target.address();
@@ -122,7 +122,7 @@ async fn an_encrypted_connection_that_idles_costs_little() {
     let secure = super::handshakes::Secure::start().await;
     let mut target = Target::besides(secure.process, secure.client.clone(), "https").await;
     let address = target.address();
-    for (kind, protocol, most) in [(Kind::Http1, "http/1.1", 32), (Kind::Http2, "h2", 40)] {
+    for (kind, protocol, most) in [(Kind::Http1, "http/1.1", 24), (Kind::Http2, "h2", 40)] {
         let config = Arc::new(tls::client_config(&secure.ca, None, &[protocol]));
         let open = async || encrypted(address, &config, kind).await;
         let cost = cost(&target, how_many(600), open, most * 1024).await;

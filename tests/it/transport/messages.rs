@@ -1,5 +1,7 @@
 //! Messages of two minds: framing, smuggling, protocol confusion (V-63, RFC 9112 §6).
 
+use std::time::Duration;
+
 use super::{
     Server, quick,
     raw::{self, Raw},
@@ -28,6 +30,14 @@ async fn chunked_with_a_length_smuggles_nothing() {
         let request = format!("POST /echo HTTP/1.1\r\nhost: a\r\n{fields}\r\n0\r\n\r\n{SMUGGLED}");
         let (count, status) = answers(&server, request).await;
         assert_eq!((count, status), (1, Some(400)), "{fields}");
+
+        // What wakes a connection that has rested is a part of the head.
+        let mut rested = Raw::connect(server.address).await;
+        rested.send(SMUGGLED).await;
+        assert_eq!(rested.answer().await.unwrap().status, 200);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        rested.send(format!("POST /echo HTTP/1.1\r\nhost: a\r\n{fields}\r\n0\r\n\r\n{SMUGGLED}")).await;
+        assert_eq!(rested.answer().await.unwrap().status, 400, "{fields}");
     }
     // Pipelined behind another, such a request escapes the scan; it is still the last of its connection.
     let request = format!(
