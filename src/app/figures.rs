@@ -38,7 +38,8 @@ fn of_pool<K: Hash + Eq + Clone + Send + 'static>(name: &'static str, pool: &Poo
         queued: figures.queued,
         capacity: figures.capacity,
         done: figures.done,
-        waited_seconds: figures.wait_sum_seconds,
+        waited_seconds: figures.waits.sum_seconds,
+        waited: figures.waits.buckets().collect(),
         refused: vec![
             (RefusalReason::OwnShare, figures.refused_own_share),
             (RefusalReason::QueueFull, figures.refused_full),

@@ -10,6 +10,7 @@
 
 mod pace;
 mod queue;
+mod waits;
 
 use std::{
     fmt,
@@ -26,6 +27,7 @@ use std::{
 use rustix::process::{getpriority_process, setpriority_process};
 use tokio::sync::oneshot;
 
+pub use self::waits::Waits;
 use self::{
     pace::Pace,
     queue::{Displaced, FairQueue},
@@ -100,8 +102,8 @@ pub struct PoolFigures {
     pub capacity: usize,
     /// Jobs that were done.
     pub done: u64,
-    /// How long the jobs waited that were begun, in seconds and all together.
-    pub wait_sum_seconds: f64,
+    /// How long the jobs waited that were begun.
+    pub waits: Waits,
     /// Jobs refused as [`Refused::OwnShare`].
     pub refused_own_share: u64,
     /// Jobs refused as [`Refused::Full`].
@@ -245,7 +247,7 @@ impl<K: Hash + Eq + Clone> Shared<K> {
                 job.refuse(state.refuse(Refused::Late { retry_after }));
             } else {
                 state.figures.busy += 1;
-                state.figures.wait_sum_seconds += waited.as_secs_f64();
+                state.figures.waits.note(waited);
                 drop(state);
                 job.run();
                 let took = begun.elapsed();

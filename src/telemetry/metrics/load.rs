@@ -20,8 +20,10 @@ pub struct PoolFigures {
     pub capacity: usize,
     /// Jobs done so far.
     pub done: u64,
-    /// How long all jobs together have waited for a thread so far.
+    /// How long all jobs together that were begun have waited for a thread so far.
     pub waited_seconds: f64,
+    /// How many of them have waited for so many seconds at most, and for longer than those before; the last bound is infinite.
+    pub waited: Vec<(f64, u64)>,
     /// Jobs that were refused so far.
     pub refused: Vec<(RefusalReason, u64)>,
     /// Jobs that were not begun so far because their caller had hung up.
@@ -90,12 +92,12 @@ fn answer_pools(pools: &[PoolFigures], answer: &mut Answer<'_>) -> fmt::Result {
         ["pool"],
         pools.iter().map(|pool| ([pool.pool], pool.done)),
     )?;
-    answer.counters(
+    answer.histograms(
         "mintage_pool_wait",
-        "Time that jobs have waited for a thread, all together",
+        "Time that jobs have waited for a thread",
         SECONDS,
         ["pool"],
-        pools.iter().map(|pool| ([pool.pool], pool.waited_seconds)),
+        pools.iter().map(|pool| ([pool.pool], pool.waited_seconds, &*pool.waited)),
     )?;
     answer.counters(
         "mintage_pool_refused",

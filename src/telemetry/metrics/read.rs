@@ -4,7 +4,9 @@ use std::fmt;
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric, MetricEncoder},
+    encoding::{
+        DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet,
+    },
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Unit,
 };
@@ -88,6 +90,25 @@ impl Answer<'_> {
         let help = sentence(help);
         let encoder = self.0.encode_descriptor(name, &help, unit, MetricType::Counter)?;
         family(encoder, labels, values.into_iter().map(|(of, value)| (of, ConstCounter::new(value))))
+    }
+
+    /// A histogram for each set of values of these labels: its sum, and its buckets with their upper bounds.
+    pub(super) fn histograms<'a, const LABELS: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        labels: [&'static str; LABELS],
+        values: impl IntoIterator<Item = ([&'static str; LABELS], f64, &'a [(f64, u64)])>,
+    ) -> fmt::Result {
+        let help = sentence(help);
+        let mut encoder = self.0.encode_descriptor(name, &help, unit, MetricType::Histogram)?;
+        for (of, sum, buckets) in values {
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            let of = named(labels, of);
+            encoder.encode_family(&of)?.encode_histogram::<NoLabelSet>(sum, count, buckets, None)?;
+        }
+        Ok(())
     }
 }
 
