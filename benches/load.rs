@@ -5,7 +5,7 @@
 //! ratios of the two against their goals; latencies at 70 % of capacity (open loop); and what connections and a start cost.
 //! Both processes share the machine, so ratios are what counts. `--pin` gives each a core.
 //!
-//! Each kind of request has ten short turns, one in each round, and what is compared is compared within a round: several short
+//! Each kind of request has thirty short turns, one in each round, and what is compared is compared within a round: several short
 //! runs (3 of 1 s for each row) tell more than a long one.
 //!
 //! The open loop goes on for 5 s, and its goal is judged by the p99 of slices of 250 ms, their median: that the machine stands
@@ -40,9 +40,9 @@ use support::{
 /// What there is least to do for.
 const TRIVIAL: &str = "GET /healthz";
 /// How often each kind of request has its turn.
-const ROUNDS: u32 = 10;
+const ROUNDS: u32 = 30;
 /// By so much more each round comes later than its turn.
-const SHIFT: Duration = Duration::from_millis(130);
+const SHIFT: Duration = Duration::from_millis(40);
 /// Idle connections whose memory is measured.
 const IDLE: usize = 2_000;
 /// Starts whose median is taken.
