@@ -10,7 +10,7 @@ use std::{
 use tokio::net::TcpListener;
 
 use super::{
-    Core, StartError, descriptors, figures, follow, overload, proxy, reload,
+    Core, StartError, descriptors, figures, follow, memory, overload, proxy, reload,
     tls::{self, PublicTls},
     watch,
 };
@@ -42,7 +42,7 @@ pub(super) async fn until_signal(config: Config, mut core: Core, log: LogQueue) 
     let tls = tls::open(&config, address.port(), Arc::new(SystemClock), telemetry.metrics())?;
     let ops = listen_ops(&config).await?;
     let limits = Limits {
-        max_connections: descriptors::connections(config.limits.max_connections),
+        max_connections: memory::connections(descriptors::connections(config.limits.max_connections)),
         max_connections_per_source: config.limits.max_connections_per_source,
         max_header_bytes: u32::try_from(config.limits.max_header_bytes).unwrap_or(u32::MAX),
         ..Limits::default()

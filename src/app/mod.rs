@@ -4,7 +4,7 @@
 //! - `stores`: the store, and what opens its secrets
 //! - `keys`: which signing keys are configured
 //! - `start`, `snapshot`: what it knows when it starts, with or without its store
-//! - `descriptors`: how many connections the open files allow
+//! - `descriptors`, `memory`: how many connections the open files and the memory allow
 //! - `listen`: from the first socket to the end
 //! - `figures`: what the metrics read from it
 //! - `follow`: what goes on beside the requests
@@ -29,6 +29,7 @@ mod figures;
 mod follow;
 mod keys;
 mod listen;
+mod memory;
 mod ops;
 pub mod overload;
 pub mod proxy;

@@ -135,6 +135,23 @@ async fn an_encrypted_connection_that_idles_costs_little() {
     target.is_well(u64::MAX).await;
 }
 
+// F-20, F-25: no more connections than fit, and those who come later take the places of the first
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_idle_fit_into_the_memory_there_is() {
+    let process = Process::start_through(TOML, "ulimit -d 81920; exec \"$@\"").await;
+    let said = process.stderr();
+    assert!(said.contains("lowered from 10000 to what the memory"), "{said}");
+    let mut target = Target::of(process).await;
+    let (address, mut held) = (target.address(), Vec::new());
+    for _ in 0..650 {
+        held.push(plain(address, Kind::Http2).await);
+    }
+    let open = target.metric("mintage_connections{protocol=\"http2\",tls=\"false\"}").await;
+    assert!((600..=640).contains(&open), "{open}");
+    assert!(target.metric("mintage_connections_dropped_total{reason=\"idle\"}").await >= 10);
+    target.is_well(80 * 1024 * 1024).await;
+}
+
 // A connection that has rested goes on as if it had not: pipelined, in pieces, and after another rest
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rest_changes_nothing() {

@@ -8,14 +8,17 @@ use std::{
 use tokio::task::JoinSet;
 
 use super::{
-    MIB, Target,
+    MIB, TOML, Target,
     connection::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS,
         WINDOW_UPDATE, blind_flood, flood, stream,
     },
     memory,
 };
-use crate::support::raw::{Raw, frame, headers};
+use crate::support::{
+    process::Process,
+    raw::{Raw, frame, headers},
+};
 
 const POST: [(&str, &str); 4] =
     [(":method", "POST"), (":scheme", "http"), (":path", "/token"), (":authority", "a")];
@@ -78,11 +81,13 @@ async fn abuse(kind: usize, address: SocketAddr) {
     }
 }
 
-// F-23, F-25: a container of 256 MiB would have held it
+// F-23, F-25
 #[tokio::test(flavor = "multi_thread")]
 async fn all_abuse_at_once_beside_valid_load() {
     let seconds: u64 = std::env::var("MINTAGE_ABUSE_SECONDS").map_or(3, |text| text.parse().unwrap());
-    let mut target = Target::start().await;
+    // Beyond it an allocation fails, which ends the process.
+    let process = Process::start_through(TOML, "ulimit -d 262144; exec \"$@\"").await;
+    let mut target = Target::of(process).await;
     let address = target.address();
     let (begun, before) = (Instant::now(), target.neighbour.as_ref().unwrap().answered());
     let mut abuses = JoinSet::new();
