@@ -88,7 +88,7 @@ impl pb::key_service_server::KeyService for KeyService {
     ) -> Result<Response<Self::WatchJwksStream>, Status> {
         let (call, _) = Call::begin(pb::key_service_server::SERVICE_NAME, "WatchJwks", request);
         let (changes, max_age) = (self.server.keys().subscribe(), self.jwks_max_age);
-        let place = self.jwks_streams.place();
+        let place = self.jwks_streams.place(call.sender.source);
         call.finish(place.map(|place| place.run(move |outlet| follow_keys(changes, max_age, outlet))))
     }
 
@@ -119,7 +119,7 @@ impl KeyService {
             looked_at: Instant::now(),
             admitted_at: Instant::now(),
         };
-        Ok(self.revocation_streams.place()?.run(|outlet| watcher.follow(outlet)))
+        Ok(self.revocation_streams.place(call.sender.source)?.run(|outlet| watcher.follow(outlet)))
     }
 }
 

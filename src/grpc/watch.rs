@@ -4,15 +4,17 @@
 //! next to nothing.
 
 use std::{
+    collections::HashMap,
     future::Future,
+    net::IpAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 use tokio_stream::Stream;
@@ -23,41 +25,80 @@ use crate::{oauth::Error, refusal::RefusalReason};
 /// How long a caller may leave a message untaken.
 const SLOW_READER: Duration = Duration::from_secs(10);
 
-/// When a caller who found every place taken should come back.
+/// When a caller who found no place should come back.
 const FULL_RETRY: Duration = Duration::from_secs(5);
 
 /// The places of one method, and word of the end.
 #[derive(Clone, Debug)]
 pub(super) struct Streams {
-    places: Arc<Semaphore>,
+    count: usize,
+    taken: Arc<Taken>,
     patience: Duration,
     ending: watch::Receiver<bool>,
 }
 
+/// How many places each source address has, in all no more than there are.
+#[derive(Debug, Default)]
+struct Taken(Mutex<HashMap<IpAddr, usize>>);
+
 impl Streams {
     /// So many streams at once, until `ending` says true.
     pub(super) fn new(count: usize, ending: watch::Receiver<bool>) -> Self {
-        Self { places: Arc::new(Semaphore::new(count)), patience: SLOW_READER, ending }
+        Self { count, taken: Arc::default(), patience: SLOW_READER, ending }
     }
 
-    /// A place for a stream.
+    /// A place for a stream to this source address. One address has no more than half of them, so that nobody takes all.
     ///
     /// # Errors
     /// [`Error::Busy`].
-    pub(super) fn place(&self) -> Result<Place, Error> {
-        match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(permit) => Ok(Place { permit, patience: self.patience, ending: self.ending.clone() }),
-            Err(_) => Err(Error::Busy { reason: RefusalReason::QueueFull, retry_after: FULL_RETRY }),
+    pub(super) fn place(&self, source: IpAddr) -> Result<Place, Error> {
+        let busy = |reason| Err(Error::Busy { reason, retry_after: FULL_RETRY });
+        let mut taken = self.taken.lock();
+        if taken.values().sum::<usize>() >= self.count {
+            return busy(RefusalReason::QueueFull);
         }
+        let own = taken.entry(source).or_default();
+        if *own >= self.count.div_ceil(2) {
+            return busy(RefusalReason::OwnShare);
+        }
+        *own += 1;
+        let held = Held { taken: Arc::clone(&self.taken), source };
+        Ok(Place { held, patience: self.patience, ending: self.ending.clone() })
+    }
+}
+
+impl Taken {
+    /// Each change is a single one.
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A place for one stream.
 #[derive(Debug)]
 pub(super) struct Place {
-    permit: OwnedSemaphorePermit,
+    held: Held,
     patience: Duration,
     ending: watch::Receiver<bool>,
+}
+
+/// A place that is given back when this is dropped.
+#[derive(Debug)]
+struct Held {
+    taken: Arc<Taken>,
+    source: IpAddr,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock();
+        if let Some(own) = taken.get_mut(&self.source) {
+            *own -= 1;
+            if *own == 0 {
+                taken.remove(&self.source);
+            }
+        }
+    }
 }
 
 impl Place {
@@ -69,12 +110,12 @@ impl Place {
         F: FnOnce(Outlet<T>) -> Fut + Send + 'static,
         Fut: Future<Output = Ended> + Send + 'static,
     {
-        let Self { permit, patience, mut ending } = self;
+        let Self { held, patience, mut ending } = self;
         let (sender, messages) = mpsc::channel(1);
         let (tell, end) = oneshot::channel();
         let gone = sender.clone();
         tokio::spawn(async move {
-            let _permit = permit;
+            let _held = held;
             let ended = tokio::select! {
                 ended = make(Outlet { sender, patience }) => ended,
                 () = gone.closed() => Ended::CallerGone,
@@ -156,6 +197,8 @@ mod tests {
         (Streams::new(count, ending), sender)
     }
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     async fn numbers(outlet: Outlet<u32>) -> Ended {
         for number in 0.. {
             if let Err(ended) = outlet.send(number).await {
@@ -168,11 +211,29 @@ mod tests {
     #[tokio::test]
     async fn places_are_bounded_and_given_back() {
         let (streams, _sender) = streams(1);
-        let mut messages = streams.place().unwrap().run(numbers);
+        let is_full =
+            || matches!(streams.place(HERE), Err(Error::Busy { reason: RefusalReason::QueueFull, .. }));
+        let mut messages = streams.place(HERE).unwrap().run(numbers);
         assert_eq!(messages.next().await.unwrap().unwrap(), 0);
-        assert!(matches!(streams.place(), Err(Error::Busy { .. })));
+        assert!(is_full());
         drop(messages);
-        while streams.place().is_err() {
+        while streams.place(HERE).is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn one_address_has_half_of_the_places() {
+        let (streams, _sender) = streams(4);
+        let run = |source| Ok::<_, Error>(streams.place(source)?.run(numbers));
+        let elsewhere = IpAddr::from([192, 0, 2, 1]);
+        let _own = [run(HERE).unwrap(), run(HERE).unwrap()];
+        assert!(matches!(run(HERE), Err(Error::Busy { reason: RefusalReason::OwnShare, .. })));
+        let others = [run(elsewhere).unwrap(), run(elsewhere).unwrap()];
+        let third = IpAddr::from([192, 0, 2, 2]);
+        assert!(matches!(run(third), Err(Error::Busy { reason: RefusalReason::QueueFull, .. })));
+        drop(others);
+        while run(third).is_err() {
             tokio::task::yield_now().await;
         }
     }
@@ -181,9 +242,9 @@ mod tests {
     async fn who_does_not_read_is_dropped() {
         let (mut streams, _sender) = streams(1);
         streams.patience = Duration::from_millis(1);
-        let mut messages = streams.place().unwrap().run(numbers);
+        let mut messages = streams.place(HERE).unwrap().run(numbers);
         // The place is free before the caller notices.
-        while streams.place().is_err() {
+        while streams.place(HERE).is_err() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(messages.next().await.unwrap().unwrap(), 0);
@@ -193,8 +254,8 @@ mod tests {
 
     #[tokio::test]
     async fn streams_end_with_the_server() {
-        let (streams, sender) = streams(2);
-        let silent = || streams.place().unwrap().run(|_: Outlet<u32>| std::future::pending::<Ended>());
+        let (streams, sender) = streams(4);
+        let silent = || streams.place(HERE).unwrap().run(|_: Outlet<u32>| std::future::pending::<Ended>());
         let before = silent();
         sender.send_replace(true);
         for mut messages in [before, silent()] {
@@ -207,7 +268,7 @@ mod tests {
     async fn a_stream_ends_with_its_status() {
         let (streams, _sender) = streams(1);
         let mut messages = streams
-            .place()
+            .place(HERE)
             .unwrap()
             .run(|_: Outlet<u32>| async { Ended::Status(Status::permission_denied("no longer")) });
         assert_eq!(messages.next().await.unwrap().unwrap_err().code(), Code::PermissionDenied);
