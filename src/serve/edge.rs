@@ -17,11 +17,12 @@ use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::{task::yield_now, time::timeout};
 use tracing::Instrument;
 
 use super::{
     activity::{Activity, TrackedBody},
+    inline,
     overload::{Admitted, Overload},
     proxy::Proxies,
     refusal::{FRAMED_TWICE, Form, HANDLER_PANICKED, NO_HOST, REQUEST_TIMED_OUT, Refusal},
@@ -168,6 +169,7 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let has_length = self.activity.has_length();
         let in_flight = self.activity.begin();
+        let is_next_turn = request.version() <= Version::HTTP_11 && !inline::one_more();
         let edge = Arc::clone(&self.edge);
         let guard = edge.overload.as_ref();
         let admitted =
@@ -178,6 +180,9 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
                         edge.telemetry.metrics().turned_away(reason);
                     }
                     return Box::pin(async move {
+                        if is_next_turn {
+                            yield_now().await;
+                        }
                         Ok(turn_away(request, refusal).await.map(|body| TrackedBody::new(body, in_flight)))
                     });
                 }
@@ -189,6 +194,9 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
         let mut begun = edge.begin(request, has_length);
         // What is here is used where it lies: the future of a request is moved several times.
         Box::pin(async move {
+            if is_next_turn {
+                yield_now().await;
+            }
             let answered = edge.finish(&mut begun, observation.record(), admitted);
             let mut response = answered.instrument(observation.span()).await;
             observation.answered(&mut response);

@@ -1,7 +1,9 @@
-//! Requests of HTTP/2 that are answered in the turn of their connection.
+//! How many requests are answered in one turn of their connection.
 //!
-//! hyper makes a task of each. Most are answered without waiting for anything, and then the task costs its memory, two more
-//! turns of the scheduler and, while another thread sleeps, the two system calls that wake it.
+//! - HTTP/2: hyper makes a task of each. Most are answered without waiting for anything, and then the task costs its memory, two
+//!   more turns of the scheduler and, while another thread sleeps, the two system calls that wake it. Some are answered at once.
+//! - HTTP/1: hyper answers pipelined requests one after the other, 16 in a turn. Whoever has one request at a time would wait
+//!   behind 16 of each who has many. Some are answered at once, the next one in the next turn.
 
 use std::{
     cell::Cell,
@@ -9,8 +11,7 @@ use std::{
     task::{Context, Waker},
 };
 
-/// How many are answered in one turn. Further ones become tasks, so that a connection with many requests does not keep others
-/// waiting.
+/// How many are answered in one turn, so that a connection with many requests does not keep others waiting.
 const IN_ONE_TURN: u32 = 4;
 
 thread_local! {
@@ -26,18 +27,23 @@ pub(super) fn turn<R>(poll: impl FnOnce() -> R) -> R {
     polled
 }
 
+/// Whether one more request is answered in this turn.
+pub(super) fn one_more() -> bool {
+    let left = LEFT.get();
+    LEFT.set(left.saturating_sub(1));
+    left > 0
+}
+
 /// Runs futures at once, and those that wait, or are too many, as tasks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Inline;
 
 impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Inline {
     fn execute(&self, future: F) {
-        let left = LEFT.get();
-        if left == 0 {
+        if !one_more() {
             tokio::spawn(future);
             return;
         }
-        LEFT.set(left - 1);
         let mut future = Box::pin(future);
         // The task polls it again, and what it waits for wakes the task.
         if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {

@@ -11,7 +11,7 @@
 //! - [`proxy`]: client certificates that a proxy in front took
 //! - `connection`: tells the protocol by its first bytes, then drives one connection to its end
 //! - `again`: what wakes itself is polled again, past the scheduler
-//! - `inline`: requests of HTTP/2 that do not wait are answered in the turn of their connection
+//! - `inline`: how many requests are answered in one turn of their connection
 //! - `socket`, `activity`: what a connection is doing right now, for deadlines that hyper does not have
 //! - `length_field`: what hyper hides of a request that is framed twice
 //! - `edge`: what happens to every request: peer, telemetry, deadline, panic isolation

@@ -81,3 +81,27 @@ async fn garbage_ends_only_its_own_connection() {
     }
     assert!(server.is_serving().await);
 }
+
+// One thread serves and asks here, so that turns can be counted by what another has in them.
+#[tokio::test]
+async fn who_pipelines_has_few_answers_in_a_turn() {
+    const MANY: usize = 320;
+    let server = Server::start(quick()).await;
+    let (mut many, mut one) = (Raw::connect(server.address).await, Raw::connect(server.address).await);
+    let get = "GET /hello HTTP/1.1\r\nhost: a\r\n\r\n";
+    many.send(get.repeat(MANY)).await;
+    let reading = tokio::spawn(async move {
+        for _ in 0..MANY {
+            assert_eq!(many.answer().await.unwrap().status, 200);
+        }
+    });
+    let mut meanwhile = 0;
+    while !reading.is_finished() {
+        one.send(get).await;
+        assert_eq!(one.answer().await.unwrap().status, 200);
+        meanwhile += 1;
+    }
+    reading.await.unwrap();
+    println!("{meanwhile} answers to another beside {MANY}");
+    assert!(meanwhile >= 10, "{meanwhile}");
+}
