@@ -7,7 +7,8 @@
 
 Runs the release binary (MINTAGE_BINARY, or target/release/mintage) under valgrind's callgrind, with one worker thread, on
 a copy of one SQLite store. One run sends a few requests of every case; for each case another run sends many more of it. The
-difference is what these cost, from the socket to the socket, without start and end. One request at a time over one
+difference is what these cost, from the socket to the socket, without start and end. What the server does by itself meanwhile,
+which is more the longer a run takes, is counted in a run that waits, and taken off. One request at a time over one
 connection leaves little to chance: two runs on one machine differ by 1 % or less. The kernel's work is not counted, and
 instructions are not time: they tell that something changed, a bench tells what it means.
 
@@ -41,6 +42,8 @@ WARM_UP = 5
 CHEAP, MIDDLE, DEAR = 1000, 300, 60
 # valgrind needs some seconds where the server itself needs milliseconds.
 PATIENCE = 120
+# Seconds without a request that tell what a server does by itself.
+IDLE = 10
 
 
 class Server:
@@ -248,22 +251,29 @@ def all_cases(tokens):
 
 
 def count(prepared, cases, chosen=None, keep=None):
-    """The instructions of one run with so many requests of the chosen case beyond those of the warm-up."""
+    """The instructions of one run with so many requests of the chosen case beyond those of the warm-up, and how long they took."""
     with tempfile.TemporaryDirectory() as directory:
         directory = pathlib.Path(directory) / "run"
         shutil.copytree(prepared, directory)
         log = directory / "valgrind.log"
         tool = ["valgrind", "--tool=callgrind", f"--log-file={log}"]
+        seconds = 0
         with Server(directory, [*tool, f"--callgrind-out-file={keep or '/dev/null'}"]) as server:
             for name, (number, connect) in cases.items():
                 connection = connect(server)
-                for _ in range(WARM_UP + (number if name == chosen else 0)):
+                for _ in range(WARM_UP):
                     connection.send()
+                begun = time.monotonic()
+                for _ in range(number if name == chosen else 0):
+                    connection.send()
+                seconds += time.monotonic() - begun
                 connection.close()
+            if chosen == IDLE:
+                time.sleep(IDLE)
         collected = re.search(r"Collected : (\d+)", log.read_text())
         if not collected:
             raise SystemExit(f"error: valgrind counted nothing: {log.read_text()}")
-        return int(collected[1])
+        return int(collected[1]), seconds
 
 
 def measure():
@@ -272,9 +282,13 @@ def measure():
         directory = pathlib.Path(directory)
         cases = all_cases(prepare(directory))
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            runs = list(pool.map(lambda case: count(directory, cases, case), [None, None, *cases]))
-        without = sum(runs[:2]) / 2
-        return {name: (run - without) / cases[name][0] for name, run in zip(cases, runs[2:])}
+            runs = list(pool.map(lambda case: count(directory, cases, case), [None, None, IDLE, *cases]))
+        without = sum(instructions for instructions, _ in runs[:2]) / 2
+        idle = (runs[2][0] - without) / IDLE
+        return {
+            name: (instructions - without - idle * seconds) / cases[name][0]
+            for name, (instructions, seconds) in zip(cases, runs[3:])
+        }
 
 
 def profile(case, file):
