@@ -9,7 +9,7 @@
 //! | [`form_encoding`] [`peer`] [`readiness`] | strict form decoding, who is connected, whether requests are welcome | 0 |
 //! | [`refusal`] | why a request is refused when there are too many | 0 |
 //! | [`sealing`] [`private_file`] | secrets at rest, under the master keys; files nobody else reads | 1 |
-//! | [`rate`] [`pool`] | so many events per time and key; threads for work that takes long, shared fairly | 1 |
+//! | [`rate`] [`quota`] [`pool`] | so many events per time and key, so many at once per address; threads for work that takes long, shared fairly | 1 |
 //! | [`certificates`] | X.509: what a certificate says, and whether an authority stands behind it; no OAuth | 1 |
 //! | [`jose`] | signed JSON: keys, JWS, strict parsing; no OAuth | 1 |
 //! | [`oauth`] | the authorization server: every rule of OAuth, no transport | 2 |
@@ -59,6 +59,7 @@ pub mod oauth;
 pub mod peer;
 pub mod pool;
 pub mod private_file;
+pub mod quota;
 pub mod random;
 pub mod rate;
 pub mod readiness;

@@ -4,23 +4,26 @@
 //! next to nothing.
 
 use std::{
-    collections::HashMap,
     future::Future,
     net::IpAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     time::timeout,
 };
 use tokio_stream::Stream;
 use tonic::{Code, Status};
 
-use crate::{oauth::Error, refusal::RefusalReason};
+use crate::{
+    oauth::Error,
+    quota::{Held, Quota},
+    refusal::RefusalReason,
+};
 
 /// How long a caller may leave a message untaken.
 const SLOW_READER: Duration = Duration::from_secs(10);
@@ -31,74 +34,45 @@ const FULL_RETRY: Duration = Duration::from_secs(5);
 /// The places of one method, and word of the end.
 #[derive(Clone, Debug)]
 pub(super) struct Streams {
-    count: usize,
-    taken: Arc<Taken>,
+    places: Arc<Semaphore>,
+    per_source: usize,
+    sources: Arc<Quota>,
     patience: Duration,
     ending: watch::Receiver<bool>,
 }
 
-/// How many places each source address has, in all no more than there are.
-#[derive(Debug, Default)]
-struct Taken(Mutex<HashMap<IpAddr, usize>>);
-
 impl Streams {
-    /// So many streams at once, until `ending` says true.
+    /// So many streams at once, until `ending` says true. One address has no more than half of them, so that nobody takes all.
     pub(super) fn new(count: usize, ending: watch::Receiver<bool>) -> Self {
-        Self { count, taken: Arc::default(), patience: SLOW_READER, ending }
+        Self {
+            places: Arc::new(Semaphore::new(count)),
+            per_source: count.div_ceil(2),
+            sources: Arc::default(),
+            patience: SLOW_READER,
+            ending,
+        }
     }
 
-    /// A place for a stream to this source address. One address has no more than half of them, so that nobody takes all.
+    /// A place for a stream to this source address.
     ///
     /// # Errors
     /// [`Error::Busy`].
     pub(super) fn place(&self, source: IpAddr) -> Result<Place, Error> {
-        let busy = |reason| Err(Error::Busy { reason, retry_after: FULL_RETRY });
-        let mut taken = self.taken.lock();
-        if taken.values().sum::<usize>() >= self.count {
-            return busy(RefusalReason::QueueFull);
-        }
-        let own = taken.entry(source).or_default();
-        if *own >= self.count.div_ceil(2) {
-            return busy(RefusalReason::OwnShare);
-        }
-        *own += 1;
-        let held = Held { taken: Arc::clone(&self.taken), source };
-        Ok(Place { held, patience: self.patience, ending: self.ending.clone() })
-    }
-}
-
-impl Taken {
-    /// Each change is a single one.
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let busy = |reason| Error::Busy { reason, retry_after: FULL_RETRY };
+        let permit = Arc::clone(&self.places).try_acquire_owned();
+        let permit = permit.map_err(|_| busy(RefusalReason::QueueFull))?;
+        let held = self.sources.take(source, self.per_source).ok_or(busy(RefusalReason::OwnShare))?;
+        Ok(Place { permit, held, patience: self.patience, ending: self.ending.clone() })
     }
 }
 
 /// A place for one stream.
 #[derive(Debug)]
 pub(super) struct Place {
+    permit: OwnedSemaphorePermit,
     held: Held,
     patience: Duration,
     ending: watch::Receiver<bool>,
-}
-
-/// A place that is given back when this is dropped.
-#[derive(Debug)]
-struct Held {
-    taken: Arc<Taken>,
-    source: IpAddr,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let mut taken = self.taken.lock();
-        if let Some(own) = taken.get_mut(&self.source) {
-            *own -= 1;
-            if *own == 0 {
-                taken.remove(&self.source);
-            }
-        }
-    }
 }
 
 impl Place {
@@ -110,12 +84,12 @@ impl Place {
         F: FnOnce(Outlet<T>) -> Fut + Send + 'static,
         Fut: Future<Output = Ended> + Send + 'static,
     {
-        let Self { held, patience, mut ending } = self;
+        let Self { permit, held, patience, mut ending } = self;
         let (sender, messages) = mpsc::channel(1);
         let (tell, end) = oneshot::channel();
         let gone = sender.clone();
         tokio::spawn(async move {
-            let _held = held;
+            let _place = (permit, held);
             let ended = tokio::select! {
                 ended = make(Outlet { sender, patience }) => ended,
                 () = gone.closed() => Ended::CallerGone,

@@ -5,12 +5,7 @@
 //! one that has goes to the end of the queue (the page replacement that is called "second chance"). One on which nothing
 //! was said yet, or that rests, is closed at the first look; one with a request in progress never is.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, futures::Notified},
@@ -18,7 +13,10 @@ use tokio::{
 };
 
 use super::{Limits, proxy::Proxies};
-use crate::peer::Peer;
+use crate::{
+    peer::Peer,
+    quota::{Held, Quota},
+};
 
 /// How long one waits for a place before more connections are looked at.
 const TURN: Duration = Duration::from_millis(20);
@@ -30,22 +28,14 @@ pub(super) struct Places {
     looks: Notify,
     looks_at_once: usize,
     per_source: Option<usize>,
-    sources: Arc<Sources>,
+    /// How many connections each host has.
+    sources: Arc<Quota>,
 }
-
-/// How many connections each host has.
-#[derive(Default)]
-struct Sources(Mutex<HashMap<IpAddr, usize>>);
 
 /// The place of one connection, as long as it lives.
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
-    _source: Option<OfSource>,
-}
-
-struct OfSource {
-    sources: Arc<Sources>,
-    source: IpAddr,
+    _source: Option<Held>,
 }
 
 impl Places {
@@ -89,7 +79,7 @@ impl Places {
         let limit = self.per_source.filter(|_| !proxies.is_some_and(|proxies| proxies.trust(address)));
         let source = match limit {
             None => None,
-            Some(limit) => Some(self.sources.enter(Peer::plain(address).source(), limit)?),
+            Some(limit) => Some(self.sources.take(Peer::plain(address).source(), limit)?),
         };
         Some(Place { _permit: permit, _source: source })
     }
@@ -97,35 +87,6 @@ impl Places {
     /// Ends when this connection is looked at because places are wanted.
     pub(super) fn looked_at(&self) -> Notified<'_> {
         self.looks.notified()
-    }
-}
-
-impl Sources {
-    fn enter(self: &Arc<Self>, source: IpAddr, limit: usize) -> Option<OfSource> {
-        let mut counts = self.counts();
-        let count = counts.get(&source).copied().unwrap_or_default();
-        if count >= limit {
-            return None;
-        }
-        counts.insert(source, count + 1);
-        drop(counts);
-        Some(OfSource { sources: Arc::clone(self), source })
-    }
-
-    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for OfSource {
-    fn drop(&mut self) {
-        let mut counts = self.sources.counts();
-        if let Some(count) = counts.get_mut(&self.source) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.source);
-            }
-        }
     }
 }
 
@@ -152,6 +113,6 @@ mod tests {
         drop(first);
         assert!(take("[2001:db8::3]:1", None).is_some());
         drop(second);
-        assert!(places.sources.counts().is_empty(), "nothing is kept of those who left");
+        assert!(places.sources.is_empty(), "nothing is kept of those who left");
     }
 }

@@ -9,7 +9,7 @@ use std::{
 const LAYER_0: [&str; 7] = ["clock", "form_encoding", "peer", "random", "readiness", "refusal", "secret"];
 
 /// What each module may name beside itself and layer 0. A new module gets a line here.
-const MAY_NAME: [(&str, &[&str]); 26] = [
+const MAY_NAME: [(&str, &[&str]); 27] = [
     ("clock", &[]),
     ("form_encoding", &[]),
     ("peer", &[]),
@@ -18,6 +18,7 @@ const MAY_NAME: [(&str, &[&str]); 26] = [
     ("refusal", &[]),
     ("pool", &[]),
     ("private_file", &[]),
+    ("quota", &[]),
     ("rate", &[]),
     ("sealing", &[]),
     ("secret", &[]),
@@ -29,8 +30,8 @@ const MAY_NAME: [(&str, &[&str]); 26] = [
     ("fetch", &["jose", "oauth"]),
     ("telemetry", &[]),
     ("rest", &["admin", "jose", "oauth", "telemetry"]),
-    ("grpc", &["admin", "jose", "oauth", "telemetry"]),
-    ("serve", &["grpc", "rate", "rest", "telemetry"]),
+    ("grpc", &["admin", "jose", "oauth", "quota", "telemetry"]),
+    ("serve", &["grpc", "quota", "rate", "rest", "telemetry"]),
     ("key_file", &["jose", "private_file"]),
     ("config", &["jose", "key_file", "oauth", "rate", "sealing", "store"]),
     (
