@@ -15,8 +15,10 @@ const LOWERED: &str = "limits.max_connections is lowered";
 // F-26: connections are bounded by what the process may open, so that health, the valid caller and files never notice
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_leave_descriptors_for_the_rest() {
-    let process = Process::start_through(TOML, "ulimit -n 256; exec \"$@\"").await;
-    assert!(process.stderr().contains(LOWERED), "{}", process.stderr());
+    let mut process = Process::start_through(TOML, "ulimit -n 256; exec \"$@\"").await;
+    // The log is written by a thread of its own.
+    let is_said = process.eventually(async |this| this.stderr().contains(LOWERED)).await;
+    assert!(is_said, "{}", process.stderr());
     let mut target = Target::of(process).await;
     let mut held = Vec::new();
     for n in 0..how_many(1_000).min(1_000) {
