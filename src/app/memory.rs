@@ -13,8 +13,8 @@ const RESERVED: u64 = 64 * 1024 * 1024;
 /// How many of the `wanted` connections there can be.
 pub(super) fn connections(wanted: usize) -> usize {
     let of_process = getrlimit(Resource::Data).current;
-    let of_groups = fs::read_to_string("/proc/self/cgroup")
-        .map_or(None, |groups| limit_of_groups(&groups, |file| fs::read_to_string(file).ok()));
+    let read = |file: &str| fs::read_to_string(file).ok();
+    let of_groups = read("/proc/self/cgroup").and_then(|groups| limit_of_groups(&groups, read));
     let Some(limit) = of_process.into_iter().chain(of_groups).min() else { return wanted };
     let possible = possible(limit).min(wanted);
     if possible < wanted {
@@ -46,11 +46,11 @@ fn limit_of_groups(groups: &str, read: impl Fn(&str) -> Option<String>) -> Optio
             _ => None,
         }
     });
+    let read = &read;
     let limits = files.flat_map(|(root, file, path)| {
         iter::successors(Some(path.trim_end_matches('/')), |path| Some(path.rsplit_once('/')?.0))
             // Without a limit version 2 says `max`, and version 1 a number that nobody reaches.
-            .filter_map(|path| read(&format!("{root}{path}/{file}"))?.trim().parse().ok())
-            .collect::<Vec<_>>()
+            .filter_map(move |path| read(&format!("{root}{path}/{file}"))?.trim().parse().ok())
     });
     limits.min()
 }
