@@ -68,7 +68,9 @@ impl Wake for Relay {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if self.state.compare_exchange(POLLED, WOKEN, AcqRel, Acquire) == Err(RESTING) {
-            self.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
+            // Whoever wakes may lose its core to the task at once: it must not hold what the task asks for first.
+            let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            task.wake();
         }
     }
 }
@@ -76,9 +78,12 @@ impl Wake for Relay {
 #[cfg(test)]
 mod tests {
     use std::{
-        future::poll_fn,
+        future::{pending, poll_fn},
         pin::pin,
-        sync::atomic::{AtomicU32, Ordering::Relaxed},
+        sync::{
+            OnceLock,
+            atomic::{AtomicU32, Ordering::Relaxed},
+        },
     };
 
     use super::*;
@@ -118,5 +123,28 @@ mod tests {
         assert_eq!(polls_and_wakes(0), (1, 0, 1));
         assert_eq!(polls_and_wakes(1), (2, 0, 1));
         assert_eq!(polls_and_wakes(9), (2, 1, 2));
+    }
+    /// A task that looks, when it is woken, whether it could run at once.
+    #[derive(Default)]
+    struct Eager {
+        relay: OnceLock<Arc<Relay>>,
+        could_run: AtomicU32,
+    }
+
+    impl Wake for Eager {
+        fn wake(self: Arc<Self>) {
+            let relay = self.relay.get().unwrap();
+            self.could_run.fetch_add(u32::from(relay.task.try_lock().is_ok()), Relaxed);
+        }
+    }
+
+    #[test]
+    fn who_wakes_holds_nothing_that_the_task_needs() {
+        let (again, task) = (Again::new(), Arc::new(Eager::default()));
+        assert!(task.relay.set(Arc::clone(&again.relay)).is_ok());
+        let waker = Waker::from(Arc::clone(&task));
+        assert!(again.poll(pin!(pending::<()>()), &Context::from_waker(&waker)).is_pending());
+        again.waker.wake_by_ref();
+        assert_eq!(task.could_run.load(Relaxed), 1);
     }
 }
