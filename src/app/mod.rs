@@ -3,6 +3,7 @@
 //! - `core`: everything a server consists of, put together in one place
 //! - `stores`: the store, and what opens its secrets
 //! - `keys`: which signing keys are configured
+//! - `runtime`: the threads that serve
 //! - `start`, `snapshot`: what it knows when it starts, with or without its store
 //! - `descriptors`, `memory`: how many connections the open files and the memory allow
 //! - `listen`: from the first socket to the end
@@ -34,13 +35,18 @@ mod ops;
 pub mod overload;
 pub mod proxy;
 mod reload;
+mod runtime;
 mod snapshot;
 mod start;
 mod stores;
 pub mod tls;
 pub mod watch;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 pub use self::{
     admin::{open_clients, open_explainer, open_keys},
@@ -58,10 +64,6 @@ use crate::{
 /// How long the end waits for somebody to read the last lines of the log.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// A thread of the runtime takes every second task from the queue that all of them share. That is where finished signatures wait, and
-/// the older half of what a thread has too much of. tokio looks there more seldom, and under load they are left behind.
-const GLOBAL_QUEUE_INTERVAL: u32 = 2;
-
 /// Runs the server until a signal ends it, then returns.
 ///
 /// # Errors
@@ -78,9 +80,10 @@ pub fn run(config: Config) -> Result<(), StartError> {
 }
 
 fn serve(config: Config, log: LogQueue) -> Result<(), StartError> {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.enable_all().global_queue_interval(GLOBAL_QUEUE_INTERVAL).build()?.block_on(async {
+    let signing_pool = Arc::new(OnceLock::new());
+    runtime::build(&signing_pool)?.block_on(async {
         let core = Core::build(&config, Arc::new(SystemClock), &std::env::temp_dir()).await?;
+        signing_pool.get_or_init(|| Arc::clone(&core.signing_pool));
         listen::until_signal(config, core, log).await
     })
 }

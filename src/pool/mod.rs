@@ -40,6 +40,9 @@ const SHORTEST_RETRY: Duration = Duration::from_secs(1);
 /// enough to go on, and no refusal waits behind what it is there to keep away.
 const NICE: i32 = 3;
 
+/// A pool that works off in less than this what waits is not behind.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// A bounded pool of threads that keys share fairly. The threads begin with the first job and end with the pool.
 pub struct Pool<K>(Arc<Shared<K>>);
 
@@ -49,8 +52,9 @@ struct Shared<K> {
     longest_wait: Duration,
     state: Mutex<State<K>>,
     arrival: Condvar,
-    /// Whether as many wait as may. Only a hint, for who does not want to wait for the lock.
+    /// Whether as many wait as may. Only a hint, as the next one is, for who does not want to wait for the lock.
     is_full: AtomicBool,
+    is_behind: AtomicBool,
 }
 
 struct State<K> {
@@ -133,6 +137,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Pool<K> {
             state: Mutex::new(state),
             arrival: Condvar::new(),
             is_full: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
         }))
     }
 
@@ -175,11 +180,14 @@ impl<K: Hash + Eq + Clone + Send + 'static> Pool<K> {
                 }),
             )
         });
+        // Whoever has a job looks for the next one before it waits.
+        let is_awaited = refusal.is_none() && state.figures.busy < shared.threads;
         drop(state);
-        match refusal {
-            // As many wait as before.
-            Some((waiting, refused)) => waiting.job.refuse(refused),
-            None => shared.arrival.notify_one(),
+        if is_awaited {
+            shared.arrival.notify_one();
+        }
+        if let Some((waiting, refused)) = refusal {
+            waiting.job.refuse(refused);
         }
     }
 
@@ -222,6 +230,11 @@ impl<K> Pool<K> {
     /// Whether a job that came now would push out another, or find no room.
     pub fn is_full(&self) -> bool {
         self.0.is_full.load(Relaxed)
+    }
+
+    /// Whether more waits than a moment's work.
+    pub fn is_behind(&self) -> bool {
+        self.0.is_behind.load(Relaxed)
     }
 }
 
@@ -266,7 +279,9 @@ impl<K: Hash + Eq + Clone> Shared<K> {
 
     /// The queue has changed.
     fn note_room(&self, state: &State<K>) {
-        self.is_full.store(state.queue.len() >= self.capacity(state), Relaxed);
+        let waiting = state.queue.len();
+        self.is_full.store(waiting >= self.capacity(state), Relaxed);
+        self.is_behind.store(state.pace.time_for(waiting) >= MOMENT, Relaxed);
     }
 
     /// Nothing that could panic happens under the lock.

@@ -95,6 +95,24 @@ async fn what_has_no_room_is_refused_at_once_and_the_rest_is_done() {
     assert_eq!(pool.run(&1, || 7).await, Ok(7));
 }
 
+// F-16
+#[tokio::test]
+async fn more_than_a_moment_s_work_is_told() {
+    let pool = Arc::new(Pool::new("test", 2, LONG));
+    let gate = Gate::close(&pool, 2).await;
+    let mut waiting = Vec::new();
+    // Of two threads each is guessed to take a millisecond for a job.
+    for behind in [false, true, true] {
+        waiting.push(submit(&pool, 1).await);
+        assert_eq!(pool.is_behind(), behind);
+    }
+    drop(gate);
+    for job in waiting {
+        assert_eq!(job.await.unwrap(), Ok(1));
+    }
+    assert!(!pool.is_behind());
+}
+
 #[tokio::test]
 async fn a_job_whose_caller_has_hung_up_is_not_begun() {
     let pool = Arc::new(Pool::new("test", 1, LONG));
