@@ -30,7 +30,8 @@ pub struct Server {
     /// Nanoseconds of each thread, of those too that have ended.
     cpu: Mutex<HashMap<u64, u64>>,
     directory: Arc<TempDir>,
-    pinned: bool,
+    /// Whether it has a core for itself.
+    pub pinned: bool,
 }
 
 impl Server {
