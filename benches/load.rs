@@ -27,7 +27,7 @@ use support::{
     config,
     grpc::{Call, GrpcCaller},
     http::{self, HttpCaller, Requests, StreamCaller, again, get, get_with_token, introspect, issue},
-    load::{CONNECTIONS, Caller, Closed, Latencies, Offer, closed, open},
+    load::{CONNECTIONS, Caller, Closed, Latencies, Offer, capacity, closed, open},
     machine::{self, LOAD},
     options::{DRIVER, Options, SERVER},
     report::{Cell, Table, report},
@@ -305,9 +305,12 @@ impl Bench<'_> {
         let mut table = Table::new("Latency at 70 % of capacity, open loop", &columns);
         for (alg, goal) in [("RS256", 5.0), ("ES256", 2.0)] {
             let name = format!("POST /token {alg}");
-            let rate = median(self.rounds(&name)?.iter().map(|round| round.rate));
-            let callers = HttpCaller::many(200, self.server.address, &again(&issue(alg))).await?;
-            let measured = open(callers, Offer::new(rate * LOAD, self.duration * ROUNDS * LONGER)).await?;
+            let duration = self.duration * ROUNDS;
+            let callers =
+                async |count| HttpCaller::many(count, self.server.address, &again(&issue(alg))).await;
+            let rate = capacity(self.server, callers(CONNECTIONS).await?, duration).await?;
+            let offer = Offer::new(rate * LOAD, duration * LONGER);
+            let measured = open(callers(200).await?, offer).await?;
             let quantile = |quantile| Cell::Number(measured.accepted.quantile(quantile), 2);
             let p99 = measured.slices.median();
             let cells = [

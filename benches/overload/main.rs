@@ -25,7 +25,7 @@ use support::{
     chart::{self, Curve},
     config,
     http::{HttpCaller, Request, again, get, introspect, issue},
-    load::{Beside, CONNECTIONS, Latencies, Offer, Open, beside, closed, open},
+    load::{self, Beside, CONNECTIONS, Latencies, Offer, Open, beside, open},
     machine,
     options::Options,
     report::{Cell, Table, report},
@@ -311,7 +311,7 @@ impl Bench {
 /// RS256 tokens per second, at the moment.
 async fn capacity(server: &Server, duration: Duration) -> Result<f64> {
     let callers = HttpCaller::many(CONNECTIONS, server.address, &again(&issue("RS256"))).await?;
-    Ok(closed(server, callers, 200, duration / 2).await?.rate)
+    load::capacity(server, callers, duration / 2).await
 }
 
 /// Milliseconds, if there was anything that took time.

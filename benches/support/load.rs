@@ -87,11 +87,29 @@ pub struct Closed {
 
 /// Has each caller make requests one after another for so long. Every answer must have this status, but for a hundredth that may
 /// be refused with 503: when the machine stands still for longer than a request may wait in the server.
+///
+/// Whoever sends something to a core that sleeps spends up to half as much again on waking it, in a virtual machine: so that the
+/// server does not pay for a driver that is quicker than it, this one stays awake where it has a core for itself.
 pub async fn closed<C: Caller>(
     server: &Server,
     callers: Vec<C>,
     status: u16,
     duration: Duration,
+) -> Result<Closed> {
+    one_after_another(server, callers, status, duration, server.pinned).await
+}
+
+/// Requests per second that are too many for the server in an open loop, whose driver does sleep.
+pub async fn capacity<C: Caller>(server: &Server, callers: Vec<C>, duration: Duration) -> Result<f64> {
+    Ok(one_after_another(server, callers, 200, duration, false).await?.rate)
+}
+
+async fn one_after_another<C: Caller>(
+    server: &Server,
+    callers: Vec<C>,
+    status: u16,
+    duration: Duration,
+    stays_awake: bool,
 ) -> Result<Closed> {
     let goes_on = Rc::new(Cell::new(true));
     let latencies = Rc::new(RefCell::new(Latencies::new()));
@@ -115,9 +133,7 @@ pub async fn closed<C: Caller>(
             Result::Ok(())
         });
     }
-    // Whoever sends something to a core that sleeps spends up to half as much again on waking it, in a virtual machine: the server is
-    // not to pay for a driver that is quicker than it. Where both have the same cores, the driver would be in its way.
-    let wakeful = server.pinned.then(|| {
+    let awake = stays_awake.then(|| {
         spawn_local(async {
             loop {
                 yield_now().await;
@@ -133,7 +149,7 @@ pub async fn closed<C: Caller>(
     let (spent, elapsed) = (server.cpu()? - cpu, begun.elapsed());
     let (latencies, refused) = (latencies.borrow().clone(), refused.get());
     goes_on.set(false);
-    wakeful.inspect(JoinHandle::abort);
+    awake.inspect(JoinHandle::abort);
     let rss_kib = server.rss_kib()?;
     while let Some(done) = tasks.join_next().await {
         done??;
