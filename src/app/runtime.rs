@@ -32,3 +32,39 @@ pub(super) fn build(pool: &Arc<OnceLock<Arc<SigningPool>>>) -> io::Result<Runtim
         })
         .build()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+    use crate::oauth::client::ClientId;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    // F-16
+    #[test]
+    fn tasks_go_on_while_the_pool_is_behind() {
+        let pool = Arc::new(SigningPool::new("test", 1, LONG));
+        let runtime = build(&Arc::new(OnceLock::from(Arc::clone(&pool)))).unwrap();
+        let (open, gate) = mpsc::channel::<()>();
+        runtime.block_on(async {
+            let key = ClientId::parse("a").unwrap();
+            let first = pool.run(&key, move || gate.recv().is_err());
+            let (second, third) = (pool.run(&key, || true), pool.run(&key, || true));
+            let rest = async {
+                let begun = Instant::now();
+                while !pool.is_behind() {
+                    assert!(begun.elapsed() < LONG, "it never is");
+                    tokio::spawn(sleep(Duration::from_millis(1))).await.unwrap();
+                }
+                tokio::spawn(sleep(Duration::from_millis(1))).await.unwrap();
+                assert!(pool.is_behind());
+                drop(open);
+            };
+            assert_eq!(tokio::join!(first, second, third, rest), (Ok(true), Ok(true), Ok(true), ()));
+        });
+    }
+}

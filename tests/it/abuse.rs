@@ -3,7 +3,8 @@
 //!
 //! Verdicts are counts and bytes: a connection was closed or is held back by its own socket, resident memory stayed where it
 //! was. `V-n` and `F-n` name entries of the project's security list. `MINTAGE_ABUSE_SECONDS=3600 cargo test --test it
-//! abuse::together` runs everything at once for so long.
+//! abuse::together` runs everything at once for so long, and `MINTAGE_ABUSE_CGROUP=/sys/fs/cgroup/memory/NAME` has the server do so
+//! in that control group, which bounds its memory.
 
 mod connection;
 mod descriptors;

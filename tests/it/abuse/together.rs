@@ -85,8 +85,11 @@ async fn abuse(kind: usize, address: SocketAddr) {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_abuse_at_once_beside_valid_load() {
     let seconds: u64 = std::env::var("MINTAGE_ABUSE_SECONDS").map_or(3, |text| text.parse().unwrap());
-    // Beyond it an allocation fails, which ends the process.
-    let process = Process::start_through(TOML, "ulimit -d 262144; exec \"$@\"").await;
+    // Beyond the limit an allocation fails, and in a control group the kernel acts: either ends the process.
+    let group =
+        std::env::var("MINTAGE_ABUSE_CGROUP").map(|path| format!("echo $$ > '{path}/cgroup.procs' && "));
+    let script = format!("{}ulimit -d 262144 && exec \"$@\"", group.unwrap_or_default());
+    let process = Process::start_through(TOML, &script).await;
     let mut target = Target::of(process).await;
     let address = target.address();
     let (begun, before) = (Instant::now(), target.neighbour.as_ref().unwrap().answered());
