@@ -124,6 +124,7 @@ mod tests {
         assert_eq!(polls_and_wakes(1), (2, 0, 1));
         assert_eq!(polls_and_wakes(9), (2, 1, 2));
     }
+
     /// A task that looks, when it is woken, whether it could run at once.
     #[derive(Default)]
     struct Eager {
