@@ -181,13 +181,13 @@ impl<K: Hash + Eq + Clone + Send + 'static> Pool<K> {
             )
         });
         // Whoever has a job looks for the next one before it waits.
-        let is_awaited = refusal.is_none() && state.figures.busy < shared.threads;
+        let some_wait = state.figures.busy < shared.threads;
         drop(state);
-        if is_awaited {
-            shared.arrival.notify_one();
-        }
-        if let Some((waiting, refused)) = refusal {
-            waiting.job.refuse(refused);
+        match refusal {
+            // As many jobs wait as before.
+            Some((waiting, refused)) => waiting.job.refuse(refused),
+            None if some_wait => shared.arrival.notify_one(),
+            None => {}
         }
     }
 
