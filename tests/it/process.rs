@@ -66,7 +66,7 @@ async fn the_second_signal_forces_the_end() {
     let mut server = Process::start(TOML).await;
     let _stream = half_a_request(&server).await;
     server.signal("TERM");
-    assert!(server.eventually(async |this| this.stderr().contains("draining")).await);
+    server.says("draining").await;
     server.signal("TERM");
     assert_eq!(server.ended().await.code(), Some(0));
     assert!(server.stderr().contains("ending at once"), "{}", server.stderr());
@@ -80,13 +80,13 @@ async fn hangup_reloads_the_clients_or_keeps_the_old_ones() {
 
     std::fs::write(&server.config, TOML.replace("client_secret =", "client_secert =")).unwrap();
     server.signal("HUP");
-    assert!(server.eventually(async |this| this.stderr().contains("the old clients stay in use")).await);
+    server.says("the old clients stay in use").await;
     assert!(server.stderr().contains("client_secert"), "{}", server.stderr());
     assert_eq!(token(&server, "service").await, 200);
 
     std::fs::write(&server.config, TOML.replace("\"service\"", "\"successor\"")).unwrap();
     server.signal("HUP");
-    assert!(server.eventually(async |this| this.stderr().contains("were reloaded")).await);
+    server.says("were reloaded").await;
     assert_eq!(token(&server, "service").await, 400);
     assert_eq!(token(&server, "successor").await, 200);
 

@@ -16,9 +16,7 @@ const LOWERED: &str = "limits.max_connections is lowered";
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_leave_descriptors_for_the_rest() {
     let mut process = Process::start_through(TOML, "ulimit -n 256; exec \"$@\"").await;
-    // The log is written by a thread of its own.
-    let is_said = process.eventually(async |this| this.stderr().contains(LOWERED)).await;
-    assert!(is_said, "{}", process.stderr());
+    process.says(LOWERED).await;
     let mut target = Target::of(process).await;
     let mut held = Vec::new();
     for n in 0..how_many(1_000).min(1_000) {
@@ -33,7 +31,7 @@ async fn connections_leave_descriptors_for_the_rest() {
     }
     // Files can still be opened.
     target.process.signal("HUP");
-    assert!(target.process.eventually(async |this| this.stderr().contains("were reloaded")).await);
+    target.process.says("were reloaded").await;
     assert!(!target.process.stderr().contains("could not be accepted"), "{}", target.process.stderr());
     drop(held);
     assert_eq!(raw::request(target.address(), GET).await.unwrap().status, 200);
@@ -66,7 +64,7 @@ async fn running_out_of_descriptors_is_outlived() {
     for _ in 0..100 {
         held.push(Raw::connect(process.address).await);
     }
-    assert!(process.eventually(async |this| this.stderr().contains("could not be accepted")).await);
+    process.says("could not be accepted").await;
     drop(held);
     assert!(process.eventually(async |this| this.get(this.address, "/healthz").await == Some(200)).await);
     Target::of(process).await.is_well(u64::MAX).await;

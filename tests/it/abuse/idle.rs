@@ -138,11 +138,8 @@ async fn an_encrypted_connection_that_idles_costs_little() {
 // F-20, F-25: no more connections than fit, and those who come later take the places of the first
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_idle_fit_into_the_memory_there_is() {
-    const LOWERED: &str = "lowered from 10000 to what the memory";
     let mut process = Process::start_through(TOML, "ulimit -d 81920; exec \"$@\"").await;
-    // The log is written by a thread of its own.
-    let is_said = process.eventually(async |this| this.stderr().contains(LOWERED)).await;
-    assert!(is_said, "{}", process.stderr());
+    process.says("lowered from 10000 to what the memory").await;
     let mut target = Target::of(process).await;
     let (address, mut held) = (target.address(), Vec::new());
     for _ in 0..650 {

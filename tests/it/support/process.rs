@@ -102,6 +102,12 @@ impl Process {
         false
     }
 
+    /// Waits until its log says this: a thread of its own writes it.
+    pub async fn says(&mut self, text: &str) {
+        let is_said = self.eventually(async |this| this.stderr().contains(text)).await;
+        assert!(is_said, "{text} is not in {}", self.stderr());
+    }
+
     /// The process's number.
     pub fn id(&self) -> u32 {
         self.child.id()

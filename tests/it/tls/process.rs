@@ -111,7 +111,7 @@ async fn hangup_reads_the_certificate_again_and_names_what_is_wrong() {
     fs::write(files.path("cert.pem"), "half a fi").unwrap();
     server.signal("HUP");
     let named = "cert.pem: holds no certificate in PEM; tls.cert_file must name";
-    assert!(server.eventually(async |this| this.stderr().contains(named)).await, "{}", server.stderr());
+    server.says(named).await;
     assert!(server.stderr().contains("what was read before stays in use"));
 
     let next = files.ca.server();
