@@ -48,7 +48,7 @@ pub(crate) async fn measure(capacity: f64, options: &Options) -> Result<Table> {
         let address = limited.address;
         let connect = async move || HttpCaller::many(CALLERS / 10, address, &again(&issue("RS256"))).await;
         let others = beside(connect, Duration::ZERO, Offer::new(capacity * 0.3, options.duration)).await?;
-        let flooding = open(crowd, Offer::new(capacity * 10.0, options.duration)).await?;
+        let flooding = open(&limited, crowd, Offer::new(capacity * 10.0, options.duration)).await?;
         let others = others.end().await?;
         let cells = [
             Cell::Number(good, 1),

@@ -3,6 +3,9 @@
 //! A closed loop asks again when it has its answer: it finds out how much a server can do. An open loop asks when it is time to,
 //! as a million clients who do not know of each other do: it finds out how long they wait. Its latencies count from the moment
 //! a request was meant to be sent, so that a slow answer delays nothing in the books (coordinated omission).
+//!
+//! Whoever sends something to a core that sleeps spends up to 10 us on waking it, in a virtual machine: so that the server does not
+//! pay for a driver that is quicker than it, this one stays awake where it has a core for itself (`--pin`).
 
 use std::{
     cell::{Cell, RefCell},
@@ -19,13 +22,7 @@ use tokio::{
     time::{sleep, timeout_at},
 };
 
-use super::{
-    Result,
-    http::Answer,
-    run,
-    server::{Server, own_cpu},
-    slices::Slices,
-};
+use super::{Result, http::Answer, run, server::Server, slices::Slices};
 
 /// Callers of a closed loop.
 pub const CONNECTIONS: usize = 16;
@@ -87,29 +84,11 @@ pub struct Closed {
 
 /// Has each caller make requests one after another for so long. Every answer must have this status, but for a hundredth that may
 /// be refused with 503: when the machine stands still for longer than a request may wait in the server.
-///
-/// Whoever sends something to a core that sleeps spends up to half as much again on waking it, in a virtual machine: so that the
-/// server does not pay for a driver that is quicker than it, this one stays awake where it has a core for itself.
 pub async fn closed<C: Caller>(
     server: &Server,
     callers: Vec<C>,
     status: u16,
     duration: Duration,
-) -> Result<Closed> {
-    one_after_another(server, callers, status, duration, server.pinned).await
-}
-
-/// Requests per second that are too many for the server in an open loop, whose driver does sleep.
-pub async fn capacity<C: Caller>(server: &Server, callers: Vec<C>, duration: Duration) -> Result<f64> {
-    Ok(one_after_another(server, callers, 200, duration, false).await?.rate)
-}
-
-async fn one_after_another<C: Caller>(
-    server: &Server,
-    callers: Vec<C>,
-    status: u16,
-    duration: Duration,
-    stays_awake: bool,
 ) -> Result<Closed> {
     let goes_on = Rc::new(Cell::new(true));
     let latencies = Rc::new(RefCell::new(Latencies::new()));
@@ -133,7 +112,7 @@ async fn one_after_another<C: Caller>(
             Result::Ok(())
         });
     }
-    let awake = stays_awake.then(|| {
+    let awake = server.pinned.then(|| {
         spawn_local(async {
             loop {
                 yield_now().await;
@@ -209,11 +188,13 @@ pub struct Open {
     pub refused: Latencies,
     /// Refusals without `retry-after`.
     pub without_retry_after: u64,
-    /// How many cores this process needed while it asked. Near 1 the figures are about the driver.
-    pub driver: f64,
+    /// How long after it was meant to be each request was sent. Where that is long the figures are about the driver, or all of its
+    /// connections wait for answers.
+    pub sent: Latencies,
 }
 
 struct Books {
+    sent: Latencies,
     accepted: Latencies,
     /// By the entry of the schedule.
     waits: Vec<Duration>,
@@ -228,11 +209,16 @@ struct Books {
 
 /// Offers a load: each request is made by whichever caller is free, as soon as its time has come. Gaps are exponentially
 /// distributed, as those between independent clients are, and the same in each run.
-pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
+pub async fn open<C: Caller>(server: &Server, callers: Vec<C>, offer: Offer) -> Result<Open> {
+    offered(callers, offer, server.pinned).await
+}
+
+async fn offered<C: Caller>(callers: Vec<C>, offer: Offer, stays_awake: bool) -> Result<Open> {
     let schedule: Arc<[Duration]> = schedule(offer.rate, offer.duration).into();
     let due = Arc::new(Semaphore::new(0));
     let next = Rc::new(Cell::new(0));
     let books = Rc::new(RefCell::new(Books {
+        sent: Latencies::new(),
         accepted: Latencies::new(),
         waits: vec![PATIENCE; schedule.len()],
         refused: Latencies::new(),
@@ -259,17 +245,17 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
             }
         });
     }
-    let cpu = own_cpu()?;
-    let pace = pace(begun, Arc::clone(&schedule), Arc::clone(&due), tasks.len());
+    let pace =
+        Pace { begun, schedule: Arc::clone(&schedule), due: Arc::clone(&due), given: 0, more: tasks.len() };
+    let pacemaker = if stays_awake { spawn_local(pace.awake()) } else { spawn_blocking(|| pace.asleep()) };
     sleep((begun + offer.duration).saturating_duration_since(Instant::now())).await;
-    let driver = (own_cpu()? - cpu).as_secs_f64() / begun.elapsed().as_secs_f64();
     // The last have their patience too.
     let end = tokio::time::Instant::from_std(begun + offer.duration + PATIENCE);
     let all = async { while tasks.join_next().await.is_some() {} };
     let _ = timeout_at(end, all).await;
     tasks.shutdown().await;
     due.close();
-    pace.join().map_err(|_| "the pacemaker failed")?;
+    pacemaker.await?;
 
     let books = books.borrow();
     let seconds = offer.duration.as_secs_f64();
@@ -287,7 +273,7 @@ pub async fn open<C: Caller>(callers: Vec<C>, offer: Offer) -> Result<Open> {
         slices: Slices::cut(offer.duration, schedule.iter().copied().zip(books.waits.iter().copied())),
         refused: books.refused.clone(),
         without_retry_after: books.without_retry_after,
-        driver,
+        sent: books.sent.clone(),
     })
 }
 
@@ -301,6 +287,7 @@ async fn attempt(
 ) {
     let mut answer = None;
     let mut sent = Instant::now();
+    books.borrow_mut().sent.add((sent - begun).saturating_sub(meant));
     for _ in 0..=offer.retries {
         // Whoever found no free connection for so long has given up.
         if begun.elapsed().saturating_sub(meant) > PATIENCE {
@@ -334,27 +321,45 @@ async fn attempt(
     }
 }
 
-/// Hands out a permit for each entry when its time has come, and some more at the end. The timer of tokio knows milliseconds
-/// only.
-fn pace(
+/// Hands out a permit for each entry when its time has come, and some more at the end.
+struct Pace {
     begun: Instant,
     schedule: Arc<[Duration]>,
     due: Arc<Semaphore>,
+    given: usize,
     more: usize,
-) -> thread::JoinHandle<()> {
-    thread::spawn(move || {
-        let mut given = 0;
-        while given < schedule.len() && !due.is_closed() {
-            let now = begun.elapsed();
-            let count = schedule[given..].iter().take_while(|meant| **meant <= now).count();
-            due.add_permits(count);
-            given += count;
-            if let Some(meant) = schedule.get(given) {
-                thread::sleep(meant.saturating_sub(begun.elapsed()).min(Duration::from_millis(100)));
-            }
+}
+
+impl Pace {
+    /// Lets those go whose time has come, and tells when the next one's does.
+    fn let_go(&mut self) -> Option<Duration> {
+        let now = self.begun.elapsed();
+        let count = self.schedule[self.given..].iter().take_while(|meant| **meant <= now).count();
+        self.due.add_permits(count);
+        self.given += count;
+        let next = self.schedule.get(self.given).filter(|_| !self.due.is_closed())?;
+        Some(next.saturating_sub(self.begun.elapsed()))
+    }
+
+    /// Among the callers, and never sleeps.
+    async fn awake(mut self) {
+        while self.let_go().is_some() {
+            yield_now().await;
         }
-        due.add_permits(more);
-    })
+        self.due.add_permits(self.more);
+        // until the last answer
+        while !self.due.is_closed() {
+            yield_now().await;
+        }
+    }
+
+    /// On a thread of its own: the timer of tokio knows milliseconds only.
+    fn asleep(mut self) {
+        while let Some(until_next) = self.let_go() {
+            thread::sleep(until_next.min(Duration::from_millis(100)));
+        }
+        self.due.add_permits(self.more);
+    }
 }
 
 /// When each request is meant to be sent.
@@ -389,7 +394,7 @@ pub async fn beside<C: Caller>(
             let callers = connect().await?;
             let _ = tell.send(());
             sleep(delay).await;
-            open(callers, offer).await
+            offered(callers, offer, false).await
         })
     });
     // An error in connecting is told when it is waited for.
