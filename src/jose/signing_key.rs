@@ -58,7 +58,10 @@ impl SigningKey {
     }
 
     fn assemble(alg: SigningAlgorithm, key: PrivateKey) -> Result<Self, InvalidKey> {
-        let verification = Arc::new(key.verification_key()?);
+        let verification = key.verification_key()?;
+        // Resource servers ask about a token with each request that brings it. An HMAC costs no more than to recognise it.
+        let verification =
+            Arc::new(if alg.is_symmetric() { verification } else { verification.remembering() });
         // A thumbprint is base64url and an algorithm a plain name: neither needs JSON escapes.
         let header = format!(r#"{{"typ":"{ACCESS_TOKEN_TYPE}","alg":"{alg}","kid":"{}"}}"#, key.kid());
         Ok(Self { alg, key, verification, access_token_header: base64url(header) })

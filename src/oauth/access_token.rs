@@ -382,6 +382,21 @@ pub(crate) mod tests {
         assert_eq!(verify_at(&ring, &token, NOW + 60), Err(TokenRefusal::Time));
     }
 
+    // CHK-42, CHK-75: that a signature was found right before decides nothing else.
+    #[test]
+    fn a_token_that_was_good_is_judged_anew() {
+        let (ring, other_ring) = (ring(), self::ring());
+        let token =
+            ring.signing_key(SigningAlgorithm::ES256).unwrap().sign_access_token(CLAIMS.as_bytes()).unwrap();
+        assert!(verify_at(&ring, &token, NOW).is_ok());
+        assert_eq!(verify_at(&ring, &token, NOW + 60), Err(TokenRefusal::Time));
+        let elsewhere = Issuer::parse("https://other.example").unwrap();
+        let at = Timestamp::from_seconds(NOW);
+        assert_eq!(AccessToken::verify(&token, &ring, &elsewhere, at), Err(TokenRefusal::Claims));
+        assert_eq!(verify_at(&other_ring, &token, NOW), Err(TokenRefusal::Signature));
+        assert!(verify_at(&ring, &token, NOW).is_ok());
+    }
+
     // V-2, V-3, V-4, CHK-75, CHK-76: whatever a header offers, only the key that kid names counts
     #[test]
     fn headers_choose_nothing_but_a_key_of_ours() {
