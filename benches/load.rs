@@ -12,22 +12,24 @@
 //! still now and then, as a virtual one does, does not decide it, while the p99 of the whole run tells of little else. A stall of the
 //! server's own that strikes less than half of the slices would not decide it either, so both are told, with the share of the
 //! slices above the goal. The first table says what the machine alone makes of the same three.
+//!
+//! The server recognises tokens that it has verified lately. Where nothing else is said, each is shown to it once.
 
 #[path = "support/mod.rs"]
 mod support;
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use rustls::{ClientConfig, client::Resumption};
-use tokio::time::sleep;
+use tokio::{task::JoinSet, time::sleep};
 
 use support::{
     Result,
     bare::Bare,
     config,
-    grpc::{Call, GrpcCaller},
+    grpc::{self, Call, Calls, GrpcCaller, TonicCaller},
     http::{self, HttpCaller, Requests, StreamCaller, again, get, get_with_token, introspect, issue},
-    load::{CONNECTIONS, Caller, Closed, Latencies, Offer, closed, open},
+    load::{CONNECTIONS, Caller, Closed, Latencies, Offer, closed, once, open},
     machine::{self, LOAD},
     options::{DRIVER, Options, SERVER},
     report::{Cell, Table, report},
@@ -47,6 +49,8 @@ const SHIFT: Duration = Duration::from_millis(40);
 const IDLE: usize = 2_000;
 /// Starts whose median is taken.
 const STARTS: usize = 5;
+/// Tokens of a round for each kind of request that shows it one it does not know.
+const UNKNOWN: usize = 500;
 /// The open loop goes on for so many times the duration of another figure: the median of 20 slices means something.
 const LONGER: u32 = 5;
 
@@ -120,20 +124,31 @@ impl Bench<'_> {
         let requests: Requests = Rc::new(move || by.with_proof());
         self.http("POST /token ES256, DPoP proof ES256", &requests).await?;
         for alg in ["HS256", "ES256", "RS256"] {
+            let seen = if alg == "HS256" { "" } else { ", seen before" };
             let request = introspect(alg, &self.token(alg).await?);
-            self.http(&format!("POST /introspect {alg}"), &again(&request)).await?;
+            self.http(&format!("POST /introspect {alg}{seen}"), &again(&request)).await?;
         }
-        let request = get_with_token("/userinfo", &self.token("RS256").await?);
-        self.http("GET /userinfo RS256", &again(&request)).await
+        let tokens = self.unknown().await?;
+        let requests: Requests = Rc::new(move || Ok(introspect("RS256", &tokens.next()?)));
+        self.once("POST /introspect RS256", self.http_callers(&requests).await?).await?;
+        let tokens = self.unknown().await?;
+        let requests: Requests = Rc::new(move || Ok(get_with_token("/userinfo", &tokens.next()?)));
+        self.once("GET /userinfo RS256", self.http_callers(&requests).await?).await
     }
 
     async fn grpc(&mut self) -> Result<()> {
         for alg in ["HS256", "ES256", "RS256"] {
-            self.rpc(&format!("gRPC Issue {alg}"), &Call::issue(alg)).await?;
+            self.rpc(&format!("gRPC Issue {alg}"), &grpc::again(Call::issue(alg))).await?;
         }
-        let token = self.token("RS256").await?;
-        self.rpc("gRPC Introspect RS256", &Call::introspect("RS256", &token)).await?;
-        self.rpc("gRPC UserInfo RS256", &Call::userinfo(&token)).await
+        let calls = grpc::again(Call::issue("HS256"));
+        let callers = TonicCaller::many(CONNECTIONS, self.server.address, &calls).await?;
+        self.measure("gRPC Issue HS256, tonic's client", callers).await?;
+        let tokens = self.unknown().await?;
+        let calls: Calls = Rc::new(move || Ok(Call::introspect("RS256", &tokens.next()?)));
+        self.once("gRPC Introspect RS256", self.grpc_callers(&calls).await?).await?;
+        let tokens = self.unknown().await?;
+        let calls: Calls = Rc::new(move || Ok(Call::userinfo(&tokens.next()?)));
+        self.once("gRPC UserInfo RS256", self.grpc_callers(&calls).await?).await
     }
 
     async fn tls(&mut self) -> Result<()> {
@@ -155,14 +170,47 @@ impl Bench<'_> {
         connection.token()
     }
 
+    /// Enough for [`once`].
+    async fn unknown(&self) -> Result<Unknown> {
+        let mut connections = JoinSet::new();
+        for _ in 0..CONNECTIONS {
+            let mut connection = self.server.connect().await?;
+            connections.spawn_local(async move {
+                let mut tokens = Vec::new();
+                for _ in 0..=UNKNOWN / CONNECTIONS + 1 {
+                    connection.ask(&issue("RS256")).await?;
+                    tokens.push(connection.token()?);
+                }
+                Result::Ok(tokens)
+            });
+        }
+        let tokens: Result<Vec<_>> = connections.join_all().await.into_iter().collect();
+        Ok(Unknown(RefCell::new(tokens?.concat())))
+    }
+
     async fn http(&mut self, name: &str, requests: &Requests) -> Result<()> {
-        let callers = HttpCaller::many(CONNECTIONS, self.server.address, requests).await?;
+        let callers = self.http_callers(requests).await?;
         self.measure(name, callers).await
     }
 
-    async fn rpc(&mut self, name: &str, call: &Call) -> Result<()> {
-        let callers = GrpcCaller::many(CONNECTIONS, self.server.address, call).await?;
+    async fn rpc(&mut self, name: &str, calls: &Calls) -> Result<()> {
+        let callers = self.grpc_callers(calls).await?;
         self.measure(name, callers).await
+    }
+
+    async fn http_callers(&self, requests: &Requests) -> Result<Vec<HttpCaller>> {
+        HttpCaller::many(CONNECTIONS, self.server.address, requests).await
+    }
+
+    async fn grpc_callers(&self, calls: &Calls) -> Result<Vec<GrpcCaller>> {
+        GrpcCaller::many(CONNECTIONS, self.server.address, calls).await
+    }
+
+    async fn once(&mut self, name: &str, callers: Vec<impl Caller>) -> Result<()> {
+        let measured =
+            once(self.server, callers, UNKNOWN).await.map_err(|error| format!("{name}: {error}"))?;
+        self.enter(name, measured);
+        Ok(())
     }
 
     async fn measure(&mut self, name: &str, callers: Vec<impl Caller>) -> Result<()> {
@@ -328,6 +376,16 @@ impl Bench<'_> {
             table.add(&name, cells);
         }
         Ok(table)
+    }
+}
+
+/// RS256 tokens that have not been shown to the server.
+struct Unknown(RefCell<Vec<String>>);
+
+impl Unknown {
+    /// Each is there once.
+    fn next(&self) -> Result<String> {
+        Ok(self.0.borrow_mut().pop().ok_or("no token is left")?)
     }
 }
 

@@ -40,6 +40,12 @@ pub trait Caller: 'static {
 #[derive(Clone, Debug)]
 pub struct Latencies(Histogram<u64>);
 
+impl Default for Latencies {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Latencies {
     /// None yet.
     pub fn new() -> Self {
@@ -82,6 +88,15 @@ pub struct Closed {
     pub rss_kib: f64,
 }
 
+impl Closed {
+    /// What the answers cost together, and how long they took.
+    fn new(spent: Duration, elapsed: Duration, latencies: Latencies, rss_kib: f64) -> Self {
+        let count = latencies.0.len() as f64;
+        let (rate, cpu) = (count / elapsed.as_secs_f64(), spent.as_secs_f64() * 1e6 / count);
+        Self { rate, cpu, latencies, rss_kib }
+    }
+}
+
 /// Has each caller make requests one after another for so long. Every answer must have this status, but for a hundredth that may
 /// be refused with 503: when the machine stands still for longer than a request may wait in the server.
 pub async fn closed<C: Caller>(
@@ -104,21 +119,13 @@ pub async fn closed<C: Caller>(
                     refused.set(refused.get() + 1);
                     continue;
                 }
-                if answer.status != status {
-                    return Err(format!("status {} instead of {status}", answer.status).into());
-                }
+                expect(answer, status)?;
                 latencies.borrow_mut().add(begun.elapsed());
             }
             Result::Ok(())
         });
     }
-    let awake = server.pinned.then(|| {
-        spawn_local(async {
-            loop {
-                yield_now().await;
-            }
-        })
-    });
+    let awake = server.pinned.then(|| spawn_local(stay_awake()));
     // The first part warms up; only what follows is counted.
     sleep(duration / 4).await;
     *latencies.borrow_mut() = Latencies::new();
@@ -136,13 +143,51 @@ pub async fn closed<C: Caller>(
     if refused * 100 > latencies.0.len() {
         return Err(format!("{refused} refused, {} answered", latencies.0.len()).into());
     }
-    let count = latencies.0.len() as f64;
-    Ok(Closed {
-        rate: count / elapsed.as_secs_f64(),
-        cpu: spent.as_secs_f64() * 1e6 / count,
-        latencies,
-        rss_kib,
-    })
+    Ok(Closed::new(spent, elapsed, latencies, rss_kib))
+}
+
+/// Has the callers make so many requests together, after one each that does not count: for requests that are not the same when they
+/// come again. Every answer must be 200.
+pub async fn once<C: Caller>(server: &Server, mut callers: Vec<C>, count: usize) -> Result<Closed> {
+    let awake = server.pinned.then(|| spawn_local(stay_awake()));
+    for caller in &mut callers {
+        expect(caller.call().await?, 200)?;
+    }
+    let left = Rc::new(Cell::new(count));
+    let latencies = Rc::new(RefCell::new(Latencies::new()));
+    let mut tasks = JoinSet::new();
+    let (cpu, begun) = (server.cpu()?, Instant::now());
+    for mut caller in callers {
+        let (left, latencies) = (Rc::clone(&left), Rc::clone(&latencies));
+        tasks.spawn_local(async move {
+            while let Some(fewer) = left.get().checked_sub(1) {
+                left.set(fewer);
+                let begun = Instant::now();
+                expect(caller.call().await?, 200)?;
+                latencies.borrow_mut().add(begun.elapsed());
+            }
+            Result::Ok(caller)
+        });
+    }
+    // Connections are closed when everything has been measured.
+    let callers = tasks.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
+    let (spent, elapsed) = (server.cpu()? - cpu, begun.elapsed());
+    awake.inspect(JoinHandle::abort);
+    drop(callers);
+    Ok(Closed::new(spent, elapsed, latencies.take(), server.rss_kib()?))
+}
+
+async fn stay_awake() {
+    loop {
+        yield_now().await;
+    }
+}
+
+fn expect(answer: Answer, status: u16) -> Result<()> {
+    if answer.status != status {
+        return Err(format!("status {} instead of {status}", answer.status).into());
+    }
+    Ok(())
 }
 
 /// A load of an open loop.
