@@ -146,17 +146,29 @@ pub async fn closed<C: Caller>(
     Ok(Closed::new(spent, elapsed, latencies, rss_kib))
 }
 
-/// Has the callers make so many requests together, after one each that does not count: for requests that are not the same when they
+/// Has the callers make so many requests together, after so many others that warm up: for requests that are not the same when they
 /// come again. Every answer must be 200.
-pub async fn once<C: Caller>(server: &Server, mut callers: Vec<C>, count: usize) -> Result<Closed> {
+pub async fn once<C: Caller>(
+    server: &Server,
+    callers: Vec<C>,
+    warm_up: usize,
+    count: usize,
+) -> Result<Closed> {
     let awake = server.pinned.then(|| spawn_local(stay_awake()));
-    for caller in &mut callers {
-        expect(caller.call().await?, 200)?;
-    }
+    let (callers, _) = together(callers, warm_up).await?;
+    let (cpu, begun) = (server.cpu()?, Instant::now());
+    // Connections are closed when everything has been measured.
+    let (callers, latencies) = together(callers, count).await?;
+    let (spent, elapsed) = (server.cpu()? - cpu, begun.elapsed());
+    awake.inspect(JoinHandle::abort);
+    drop(callers);
+    Ok(Closed::new(spent, elapsed, latencies, server.rss_kib()?))
+}
+
+async fn together<C: Caller>(callers: Vec<C>, count: usize) -> Result<(Vec<C>, Latencies)> {
     let left = Rc::new(Cell::new(count));
     let latencies = Rc::new(RefCell::new(Latencies::new()));
     let mut tasks = JoinSet::new();
-    let (cpu, begun) = (server.cpu()?, Instant::now());
     for mut caller in callers {
         let (left, latencies) = (Rc::clone(&left), Rc::clone(&latencies));
         tasks.spawn_local(async move {
@@ -169,12 +181,8 @@ pub async fn once<C: Caller>(server: &Server, mut callers: Vec<C>, count: usize)
             Result::Ok(caller)
         });
     }
-    // Connections are closed when everything has been measured.
-    let callers = tasks.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
-    let (spent, elapsed) = (server.cpu()? - cpu, begun.elapsed());
-    awake.inspect(JoinHandle::abort);
-    drop(callers);
-    Ok(Closed::new(spent, elapsed, latencies.take(), server.rss_kib()?))
+    let callers = tasks.join_all().await.into_iter().collect::<Result<_>>()?;
+    Ok((callers, latencies.take()))
 }
 
 async fn stay_awake() {
