@@ -18,10 +18,10 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use rustls::{ClientConfig, client::Resumption};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::time::sleep;
 
 use support::{
     Result,
@@ -37,6 +37,7 @@ use support::{
     signer::{Signer, with_assertion},
     slices::quantile,
     tls::{Certificates, handshake},
+    unknown::Unknown,
 };
 
 /// What there is least to do for.
@@ -49,10 +50,6 @@ const SHIFT: Duration = Duration::from_millis(40);
 const IDLE: usize = 2_000;
 /// Starts whose median is taken.
 const STARTS: usize = 5;
-/// Tokens of a round for each kind of request that shows the server one it does not know.
-const UNKNOWN: usize = 500;
-/// Requests with one that it knows, before them.
-const WARM_UP: usize = 500;
 /// The open loop goes on for so many times the duration of another figure: the median of 20 slices means something.
 const LONGER: u32 = 5;
 
@@ -130,10 +127,10 @@ impl Bench<'_> {
             let request = introspect(alg, &self.token(alg).await?);
             self.http(&format!("POST /introspect {alg}{seen}"), &again(&request)).await?;
         }
-        let tokens = self.unknown().await?;
+        let tokens = Unknown::get(self.server, "RS256").await?;
         let requests: Requests = Rc::new(move || Ok(introspect("RS256", &tokens.next()?)));
         self.once("POST /introspect RS256", self.http_callers(&requests).await?).await?;
-        let tokens = self.unknown().await?;
+        let tokens = Unknown::get(self.server, "RS256").await?;
         let requests: Requests = Rc::new(move || Ok(get_with_token("/userinfo", &tokens.next()?)));
         self.once("GET /userinfo RS256", self.http_callers(&requests).await?).await
     }
@@ -145,10 +142,10 @@ impl Bench<'_> {
         let calls = grpc::again(Call::issue("HS256"));
         let callers = TonicCaller::many(CONNECTIONS, self.server.address, &calls).await?;
         self.measure("gRPC Issue HS256, tonic's client", callers).await?;
-        let tokens = self.unknown().await?;
+        let tokens = Unknown::get(self.server, "RS256").await?;
         let calls: Calls = Rc::new(move || Ok(Call::introspect("RS256", &tokens.next()?)));
         self.once("gRPC Introspect RS256", self.grpc_callers(&calls).await?).await?;
-        let tokens = self.unknown().await?;
+        let tokens = Unknown::get(self.server, "RS256").await?;
         let calls: Calls = Rc::new(move || Ok(Call::userinfo(&tokens.next()?)));
         self.once("gRPC UserInfo RS256", self.grpc_callers(&calls).await?).await
     }
@@ -172,27 +169,6 @@ impl Bench<'_> {
         connection.token()
     }
 
-    /// Enough for [`once`].
-    async fn unknown(&self) -> Result<Unknown> {
-        let mut connections = JoinSet::new();
-        for _ in 0..CONNECTIONS {
-            let mut connection = self.server.connect().await?;
-            connections.spawn_local(async move {
-                let mut tokens = Vec::new();
-                for _ in 0..=UNKNOWN / CONNECTIONS {
-                    connection.ask(&issue("RS256")).await?;
-                    tokens.push(connection.token()?);
-                }
-                Result::Ok(tokens)
-            });
-        }
-        let tokens: Result<Vec<_>> = connections.join_all().await.into_iter().collect();
-        let mut tokens = tokens?.concat();
-        // They are taken from the end.
-        tokens.extend(vec![self.token("RS256").await?; WARM_UP]);
-        Ok(Unknown(RefCell::new(tokens)))
-    }
-
     async fn http(&mut self, name: &str, requests: &Requests) -> Result<()> {
         let callers = self.http_callers(requests).await?;
         self.measure(name, callers).await
@@ -212,8 +188,7 @@ impl Bench<'_> {
     }
 
     async fn once(&mut self, name: &str, callers: Vec<impl Caller>) -> Result<()> {
-        let measured =
-            once(self.server, callers, WARM_UP, UNKNOWN).await.map_err(|error| format!("{name}: {error}"))?;
+        let measured = once(self.server, callers).await.map_err(|error| format!("{name}: {error}"))?;
         self.enter(name, measured);
         Ok(())
     }
@@ -381,15 +356,6 @@ impl Bench<'_> {
             table.add(&name, cells);
         }
         Ok(table)
-    }
-}
-
-/// RS256 tokens that have not been shown to the server, but for one that comes first and again and again.
-struct Unknown(RefCell<Vec<String>>);
-
-impl Unknown {
-    fn next(&self) -> Result<String> {
-        Ok(self.0.borrow_mut().pop().ok_or("no token is left")?)
     }
 }
 

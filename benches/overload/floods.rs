@@ -1,17 +1,18 @@
 //! Requests that must fail: what each costs beside one that succeeds, and what many do to those that should (F-24).
 
-use std::{rc::Rc, time::Duration};
+use std::{cell::Cell as Counter, rc::Rc, time::Duration};
 
 use crate::{
     CALLERS, ELSEWHERE,
     support::{
         Result, config,
         http::{HttpCaller, Requests, again, form_with_secret, introspect, issue},
-        load::{CONNECTIONS, Offer, beside, closed, open},
+        load::{CONNECTIONS, Offer, beside, closed, once, open},
         options::Options,
         report::{Cell, Table},
         server::Server,
         signer::{Signer, with_assertion, with_unknown_kid, with_wrong_signature},
+        unknown::Unknown,
     },
 };
 
@@ -35,15 +36,11 @@ pub(crate) async fn measure(capacity: f64, options: &Options) -> Result<Table> {
     let unlimited = Server::start(&format!("limits.failed_auth_rate = \"off\"\n{clients}"), options.pin)?;
     let limited = Server::start(&clients, options.pin)?;
     for flood in Flood::ALL {
-        let mut costs = [0.0; 2];
-        for (cost, is_bad) in costs.iter_mut().zip([false, true]) {
-            let requests = flood.requests(&unlimited, &signer, is_bad).await?;
-            let callers = HttpCaller::many(CONNECTIONS, unlimited.address, &requests).await?;
-            let status = if is_bad { flood.status() } else { 200 };
-            *cost = closed(&unlimited, callers, status, options.duration / 2).await?.cpu;
-        }
-        let [good, bad] = costs;
-        let requests = flood.requests(&limited, &signer, true).await?;
+        let good = flood.cost_of_good(&unlimited, &signer, options.duration / 2).await?;
+        let requests = flood.requests(&unlimited, &signer).await?;
+        let callers = HttpCaller::many(CONNECTIONS, unlimited.address, &requests).await?;
+        let bad = closed(&unlimited, callers, flood.status(), options.duration / 2).await?.cpu;
+        let requests = flood.requests(&limited, &signer).await?;
         let crowd = HttpCaller::many_from(CALLERS, limited.address, Some(ELSEWHERE), &requests).await?;
         let address = limited.address;
         let connect = async move || HttpCaller::many(CALLERS / 10, address, &again(&issue("RS256"))).await;
@@ -98,36 +95,53 @@ impl Flood {
         }
     }
 
-    /// The bad requests, or good ones of the same kind.
-    async fn requests(self, server: &Server, signer: &Rc<Signer>, is_bad: bool) -> Result<Requests> {
-        match self {
-            Self::Secret => {
-                let last = if is_bad { "X" } else { "G" };
-                let secret = config::SECRET.strip_suffix('G').unwrap_or_default();
-                let body = "grant_type=client_credentials";
-                Ok(again(&form_with_secret("/token", "ES256", &format!("{secret}{last}"), body)))
-            }
-            Self::AssertionSignature | Self::AssertionKey if is_bad => {
-                Ok(again(&with_assertion(&self.spoil(&signer.assertion()?)?)))
-            }
+    /// CPU microseconds of a good request of the same kind.
+    async fn cost_of_good(self, server: &Server, signer: &Rc<Signer>, duration: Duration) -> Result<f64> {
+        let requests: Requests = match self {
+            Self::Secret => again(&issue("ES256")),
             Self::AssertionSignature | Self::AssertionKey => {
                 let signer = Rc::clone(signer);
-                Ok(Rc::new(move || Ok(with_assertion(&signer.assertion()?))))
+                Rc::new(move || Ok(with_assertion(&signer.assertion()?)))
             }
             Self::TokenSignature | Self::TokenKey => {
-                let mut connection = server.connect().await?;
-                connection.ask(&issue("ES256")).await?;
-                let token = connection.token()?;
-                let token = if is_bad { self.spoil(&token)? } else { token };
-                Ok(again(&introspect("ES256", &token)))
+                let tokens = Unknown::get(server, "ES256").await?;
+                let requests: Requests = Rc::new(move || Ok(introspect("ES256", &tokens.next()?)));
+                let callers = HttpCaller::many(CONNECTIONS, server.address, &requests).await?;
+                return Ok(once(server, callers).await?.cpu);
             }
-        }
+        };
+        let callers = HttpCaller::many(CONNECTIONS, server.address, &requests).await?;
+        Ok(closed(server, callers, 200, duration).await?.cpu)
     }
 
-    fn spoil(self, jws: &str) -> Result<String> {
+    /// The bad requests.
+    async fn requests(self, server: &Server, signer: &Signer) -> Result<Requests> {
         match self {
-            Self::AssertionKey | Self::TokenKey => with_unknown_kid(jws),
-            Self::Secret | Self::AssertionSignature | Self::TokenSignature => with_wrong_signature(jws),
+            Self::Secret => {
+                let secret = config::SECRET.strip_suffix('G').unwrap_or_default();
+                let body = "grant_type=client_credentials";
+                Ok(again(&form_with_secret("/token", "ES256", &format!("{secret}X"), body)))
+            }
+            Self::AssertionSignature => {
+                Ok(again(&with_assertion(&with_wrong_signature(&signer.assertion()?, 0)?)))
+            }
+            Self::AssertionKey => Ok(again(&with_assertion(&with_unknown_kid(&signer.assertion()?)?))),
+            Self::TokenSignature => {
+                let (token, number) = (token(server).await?, Counter::new(0));
+                // Each is another one: the server recognises what it has found wrong.
+                Ok(Rc::new(move || {
+                    let number = number.replace(number.get() + 1);
+                    Ok(introspect("ES256", &with_wrong_signature(&token, number)?))
+                }))
+            }
+            Self::TokenKey => Ok(again(&introspect("ES256", &with_unknown_kid(&token(server).await?)?))),
         }
     }
+}
+
+/// A good token.
+async fn token(server: &Server) -> Result<String> {
+    let mut connection = server.connect().await?;
+    connection.ask(&issue("ES256")).await?;
+    connection.token()
 }

@@ -27,6 +27,12 @@ use super::{Result, http::Answer, run, server::Server, slices::Slices};
 /// Callers of a closed loop.
 pub const CONNECTIONS: usize = 16;
 
+/// How many requests [`once`] measures.
+pub const ONCE: usize = 500;
+
+/// How many requests warm up before them.
+pub const WARM_UP: usize = 500;
+
 /// What comes later than this counts for nothing: the client has given up.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -146,19 +152,14 @@ pub async fn closed<C: Caller>(
     Ok(Closed::new(spent, elapsed, latencies, rss_kib))
 }
 
-/// Has the callers make so many requests together, after so many others that warm up: for requests that are not the same when they
-/// come again. Every answer must be 200.
-pub async fn once<C: Caller>(
-    server: &Server,
-    callers: Vec<C>,
-    warm_up: usize,
-    count: usize,
-) -> Result<Closed> {
+/// Has the callers make [`ONCE`] requests together, after [`WARM_UP`] others: for requests that are not the same when they come again.
+/// Every answer must be 200.
+pub async fn once<C: Caller>(server: &Server, callers: Vec<C>) -> Result<Closed> {
     let awake = server.pinned.then(|| spawn_local(stay_awake()));
-    let (callers, _) = together(callers, warm_up).await?;
+    let (callers, _) = together(callers, WARM_UP).await?;
     let (cpu, begun) = (server.cpu()?, Instant::now());
     // Connections are closed when everything has been measured.
-    let (callers, latencies) = together(callers, count).await?;
+    let (callers, latencies) = together(callers, ONCE).await?;
     let (spent, elapsed) = (server.cpu()? - cpu, begun.elapsed());
     awake.inspect(JoinHandle::abort);
     drop(callers);

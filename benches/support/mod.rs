@@ -5,6 +5,7 @@
 //! - [`config`]: the clients it knows
 //! - [`http`], [`grpc`]: callers that make one request again and again
 //! - [`signer`]: what clients sign
+//! - [`unknown`]: tokens that the server does not recognise
 //! - [`load`]: closed and open loops of callers, and what they measure
 //! - [`slices`]: latencies by slices of time, which pauses of the machine do not decide
 //! - [`machine`]: how evenly the machine works by itself
@@ -26,6 +27,7 @@ pub mod server;
 pub mod signer;
 pub mod slices;
 pub mod tls;
+pub mod unknown;
 
 use std::error::Error;
 

@@ -62,11 +62,12 @@ pub fn with_assertion(assertion: &str) -> Request {
     form_with_headers("/token", "", &body)
 }
 
-/// The same with another signature.
-pub fn with_wrong_signature(jws: &str) -> Result<String> {
+/// The same with another signature, for each number another one.
+pub fn with_wrong_signature(jws: &str, number: u64) -> Result<String> {
     let (message, signature) = jws.rsplit_once('.').ok_or("no JWS")?;
-    let (first, rest) = signature.split_at(1);
-    Ok(format!("{message}.{}{rest}", if first == "A" { "B" } else { "A" }))
+    let number = base64url(&number.to_be_bytes()[2..]);
+    let rest = signature.get(number.len()..).ok_or("no signature")?;
+    Ok(format!("{message}.{number}{rest}"))
 }
 
 /// The same with a `kid` that nobody knows.
