@@ -39,9 +39,12 @@ pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a connection without a byte may hold up the draining of the listener.
 const SILENT_GRACE: Duration = Duration::from_millis(500);
 
-/// How long an HTTP/1 connection is kept ready for its next request before it rests. Who asks ten times a second pays for a timer
-/// with each request, and who asks less often for two buffers.
+/// How long an HTTP/1 connection is kept ready for its next request before it rests: who asks less often pays for two buffers with
+/// each request.
 const REST: Duration = Duration::from_millis(100);
+
+/// How long one that does not rest is not looked at again, once it has not for a while: each time costs a microsecond.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
 
 /// How long a connection that rests is as good as one that is ready, when some must make room.
 const RECENT: Duration = Duration::from_secs(1);
@@ -198,8 +201,9 @@ impl Connections {
         rest: Option<Duration>,
     ) -> Result<Option<Pin<Box<C>>>, End> {
         let limits = &self.limits;
-        // Deadlines only ever move away while the timer runs, but for a stall: it is looked for this often.
-        let nap = limits.write_stall.min(idle).min(rest.unwrap_or(Duration::MAX));
+        // Deadlines only ever move away while the timer runs, but for a stall and for rest: they are looked for this often.
+        let longest_nap = limits.write_stall.min(idle).min(rest.map_or(Duration::MAX, |_| LONGEST_NAP));
+        let mut nap = longest_nap.min(rest.unwrap_or(Duration::MAX));
         let again = Again::new();
         let mut draining = pin!(self.shutdown.draining());
         let oldest = activity.opened() + limits.age_of(number);
@@ -237,6 +241,7 @@ impl Connections {
                     }
                     let next = if finishing { overdue } else { Some(retires) };
                     let next = [next, stalls].into_iter().flatten().fold(now + nap, Instant::min);
+                    nap = longest_nap.min(nap * 2);
                     timer.as_mut().reset(next);
                 }
                 () = looked_at.as_mut(), if !finishing => {
