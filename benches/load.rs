@@ -130,6 +130,8 @@ impl Bench<'_> {
         let tokens = Unknown::get(self.server, "RS256").await?;
         let requests: Requests = Rc::new(move || Ok(introspect("RS256", &tokens.next()?)));
         self.once("POST /introspect RS256", self.http_callers(&requests).await?).await?;
+        let request = get_with_token("/userinfo", &self.token("RS256").await?);
+        self.http("GET /userinfo RS256, seen before", &again(&request)).await?;
         let tokens = Unknown::get(self.server, "RS256").await?;
         let requests: Requests = Rc::new(move || Ok(get_with_token("/userinfo", &tokens.next()?)));
         self.once("GET /userinfo RS256", self.http_callers(&requests).await?).await
@@ -263,7 +265,7 @@ impl Bench<'_> {
         let (trivial, rest, userinfo) =
             (cpu(TRIVIAL)?, cpu("POST /token HS256")?, cpu("GET /userinfo RS256")?);
         let es256 = cpu("POST /token ES256")?;
-        let goals: [Goal<'_>; 9] = [
+        let goals: [Goal<'_>; 11] = [
             (
                 "RS256 issue <= 1.12 x signature",
                 cpu("POST /token RS256")?,
@@ -281,8 +283,22 @@ impl Bench<'_> {
                 1.8,
             ),
             (
+                "the same, token seen before",
+                cpu("POST /introspect RS256, seen before")?,
+                &verification,
+                &trivial,
+                1.8,
+            ),
+            (
                 "userinfo RS256 <= verification + 1.8 x trivial",
                 userinfo.clone(),
+                &verification,
+                &trivial,
+                1.8,
+            ),
+            (
+                "the same, token seen before",
+                cpu("GET /userinfo RS256, seen before")?,
                 &verification,
                 &trivial,
                 1.8,
