@@ -41,7 +41,10 @@ const SILENT_GRACE: Duration = Duration::from_millis(500);
 
 /// How long an HTTP/1 connection is kept ready for its next request before it rests: who asks less often pays for two buffers with
 /// each request.
-const REST: Duration = Duration::from_millis(100);
+const READY: Duration = Duration::from_millis(100);
+
+/// How long one is at most that has not rested for as long, and each time it has not is kept ready twice as long as before.
+const LONGEST_READY: Duration = Duration::from_secs(1);
 
 /// How long one that does not rest is not looked at again, once it has not for a while: each time costs a microsecond.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
@@ -131,9 +134,10 @@ impl Connections {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let idle = self.limits.http1_idle;
+        let mut ready = READY;
         loop {
             let connection = Box::pin(self.http1.serve_connection(TokioIo::new(socket), service));
-            let rests = self.supervise(connection, activity, number, idle, Some(REST)).await?;
+            let rests = self.supervise(connection, activity, number, idle, Some(ready)).await?;
             let Some(connection) = rests else { return Ok(()) };
             let parts = Pin::into_inner(connection).into_parts();
             (socket, service) = (parts.io.into_inner(), parts.service);
@@ -141,7 +145,7 @@ impl Connections {
             if socket.has_more() {
                 continue;
             }
-            let retires = self.retires(activity, number, idle);
+            let (retires, since) = (self.retires(activity, number, idle), Instant::now());
             let mut first = [0; 64];
             let read = tokio::select! {
                 read = self.or_made_room_after(|| activity.rests_for(RECENT), socket.read(&mut first)) => read,
@@ -149,7 +153,11 @@ impl Connections {
                 () = sleep_until(retires) => None,
             };
             match read {
-                Some(Ok(length)) if length > 0 => socket.give_back(Bytes::copy_from_slice(&first[..length])),
+                Some(Ok(length)) if length > 0 => {
+                    socket.give_back(Bytes::copy_from_slice(&first[..length]));
+                    let is_soon = since.elapsed() < LONGEST_READY;
+                    ready = if is_soon { LONGEST_READY.min(ready * 2) } else { READY };
+                }
                 _ => {
                     // Nobody is left to be told why the peer cannot be.
                     let _ = socket.shutdown().await;
