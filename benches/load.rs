@@ -75,7 +75,7 @@ async fn run(options: &Options) -> Result<Vec<Table>> {
         encrypted: &encrypted,
         client: certificates.client(false, Resumption::disabled())?,
     };
-    let token = bench.token("RS256").await?;
+    let token = server.token("RS256").await?;
     let message = token.rsplit_once('.').ok_or("no JWT")?.0.to_owned();
     let mut bare = Vec::new();
     for round in 0..ROUNDS {
@@ -124,13 +124,13 @@ impl Bench<'_> {
         self.http("POST /token ES256, DPoP proof ES256", &requests).await?;
         for alg in ["HS256", "ES256", "RS256"] {
             let seen = if alg == "HS256" { "" } else { ", seen before" };
-            let request = introspect(alg, &self.token(alg).await?);
+            let request = introspect(alg, &self.server.token(alg).await?);
             self.http(&format!("POST /introspect {alg}{seen}"), &again(&request)).await?;
         }
         let tokens = Unknown::get(self.server, "RS256").await?;
         let requests: Requests = Rc::new(move || Ok(introspect("RS256", &tokens.next()?)));
         self.once("POST /introspect RS256", self.http_callers(&requests).await?).await?;
-        let request = get_with_token("/userinfo", &self.token("RS256").await?);
+        let request = get_with_token("/userinfo", &self.server.token("RS256").await?);
         self.http("GET /userinfo RS256, seen before", &again(&request)).await?;
         let tokens = Unknown::get(self.server, "RS256").await?;
         let requests: Requests = Rc::new(move || Ok(get_with_token("/userinfo", &tokens.next()?)));
@@ -163,12 +163,6 @@ impl Bench<'_> {
             self.enter(&format!("{name}, TLS 1.3"), measured);
         }
         Ok(())
-    }
-
-    async fn token(&self, client_id: &str) -> Result<String> {
-        let mut connection = self.server.connect().await?;
-        connection.ask(&issue(client_id)).await?;
-        connection.token()
     }
 
     async fn http(&mut self, name: &str, requests: &Requests) -> Result<()> {

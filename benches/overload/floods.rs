@@ -127,21 +127,16 @@ impl Flood {
             }
             Self::AssertionKey => Ok(again(&with_assertion(&with_unknown_kid(&signer.assertion()?)?))),
             Self::TokenSignature => {
-                let (token, number) = (token(server).await?, Counter::new(0));
+                let (token, number) = (server.token("ES256").await?, Counter::new(0));
                 // Each is another one: the server recognises what it has found wrong.
                 Ok(Rc::new(move || {
                     let number = number.replace(number.get() + 1);
                     Ok(introspect("ES256", &with_wrong_signature(&token, number)?))
                 }))
             }
-            Self::TokenKey => Ok(again(&introspect("ES256", &with_unknown_kid(&token(server).await?)?))),
+            Self::TokenKey => {
+                Ok(again(&introspect("ES256", &with_unknown_kid(&server.token("ES256").await?)?)))
+            }
         }
     }
-}
-
-/// A good token.
-async fn token(server: &Server) -> Result<String> {
-    let mut connection = server.connect().await?;
-    connection.ask(&issue("ES256")).await?;
-    connection.token()
 }

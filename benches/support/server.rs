@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::{
     Result,
-    http::{Connection, get},
+    http::{Connection, get, issue},
     options::SERVER,
 };
 
@@ -130,6 +130,13 @@ impl Server {
     /// A connection to the one port.
     pub async fn connect(&self) -> Result<Connection<tokio::net::TcpStream>> {
         Connection::open(self.address, None).await
+    }
+
+    /// A token of this client.
+    pub async fn token(&self, client_id: &str) -> Result<String> {
+        let mut connection = self.connect().await?;
+        connection.ask(&issue(client_id)).await?;
+        connection.token()
     }
 
     /// A connection that comes from this address.

@@ -32,10 +32,8 @@ impl Unknown {
         }
         let tokens: Result<Vec<_>> = connections.join_all().await.into_iter().collect();
         let mut tokens = tokens?.concat();
-        let mut connection = server.connect().await?;
-        connection.ask(&request).await?;
         // They are taken from the end.
-        tokens.extend(vec![connection.token()?; WARM_UP]);
+        tokens.extend(vec![server.token(client_id).await?; WARM_UP]);
         Ok(Self(RefCell::new(tokens)))
     }
 
