@@ -6,7 +6,7 @@
 //! | module | what it is | layer |
 //! |---|---|---|
 //! | [`clock`] [`random`] [`secret`] | the time, unpredictable bytes, values that cannot be printed | 0 |
-//! | [`form_encoding`] [`peer`] [`readiness`] | strict form decoding, who is connected, whether requests are welcome | 0 |
+//! | [`form_encoding`] [`fingerprint`] [`peer`] [`readiness`] | strict form decoding, digests of several texts, who is connected, whether requests are welcome | 0 |
 //! | [`refusal`] | why a request is refused when there are too many | 0 |
 //! | [`sealing`] [`private_file`] | secrets at rest, under the master keys; files nobody else reads | 1 |
 //! | [`rate`] [`quota`] [`pool`] | so many events per time and key, so many at once per address; threads for work that takes long, shared fairly | 1 |
@@ -51,6 +51,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod fetch;
+pub mod fingerprint;
 pub mod form_encoding;
 pub mod grpc;
 pub mod jose;

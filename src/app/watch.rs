@@ -13,14 +13,13 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::digest::{Context, SHA256};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time,
 };
 use zeroize::Zeroizing;
 
-use crate::telemetry::Metrics;
+use crate::{fingerprint, telemetry::Metrics};
 
 /// How often the files are looked at.
 pub const INTERVAL: Duration = Duration::from_secs(2);
@@ -70,14 +69,14 @@ impl Watched {
         contents: &Contents,
         apply: impl FnMut(&Contents) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        let used = Ok(digest(contents));
+        let used = Ok(fingerprint::of(contents));
         Self { name, paths, apply: Box::new(apply), used, doubted: None, refused: None }
     }
 
     /// Looks whether the files changed. An `impatient` look refuses at once, and again.
     fn look(&mut self, impatient: bool) -> Look {
         let contents = read(&self.paths);
-        let state = contents.as_deref().map(digest).map_err(Clone::clone);
+        let state = contents.as_deref().map(fingerprint::of).map_err(Clone::clone);
         if state == self.used {
             self.doubted = None;
             return if self.refused.take().is_some() { Look::Restored } else { Look::Same };
@@ -188,17 +187,6 @@ fn read_one(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
         return Err(format!("{}: is larger than {MAX_LENGTH} bytes", path.display()));
     }
     Ok(text)
-}
-
-fn digest(contents: &Contents) -> [u8; 32] {
-    let mut context = Context::new(&SHA256);
-    for text in contents {
-        context.update(&(text.len() as u64).to_be_bytes());
-        context.update(text);
-    }
-    let mut digest = [0; 32];
-    digest.copy_from_slice(context.finish().as_ref());
-    digest
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 use std::fmt;
 
 use aws_lc_rs::{
-    digest::{Context, SHA256},
     hmac,
     rsa::PublicKeyComponents,
     signature::{
@@ -19,6 +18,7 @@ use quick_cache::sync::Cache;
 use signature::Verifier;
 
 use super::JwsAlgorithm;
+use crate::fingerprint;
 
 /// How many right messages a key remembers that does, and how many wrong ones, of some 70 bytes each.
 const REMEMBERED: usize = 8 * 1024;
@@ -32,7 +32,7 @@ pub struct VerificationKey {
     memory: Option<Memory>,
 }
 
-/// What was found, by [`fingerprint`]: apart, so that what is wrong pushes out nothing that is right.
+/// What was found, by the [`fingerprint`] of message and signature: apart, so that what is wrong pushes out nothing that is right.
 struct Memory {
     right: Cache<[u8; 32], ()>,
     wrong: Cache<[u8; 32], ()>,
@@ -138,7 +138,7 @@ impl VerificationKey {
     /// [`WrongSignature`], whatever the cause.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), WrongSignature> {
         let Some(Memory { right, wrong }) = &self.memory else { return self.compute(message, signature) };
-        let fingerprint = fingerprint(message, signature);
+        let fingerprint = fingerprint::of([message, signature]);
         if right.get(&fingerprint).is_some() {
             return Ok(());
         }
@@ -153,17 +153,6 @@ impl VerificationKey {
     fn compute(&self, message: &[u8], signature: &[u8]) -> Result<(), WrongSignature> {
         self.verifier.verify(message, &signature.to_vec()).map_err(|_| WrongSignature)
     }
-}
-
-/// SHA-256 over both, and over where one ends: bytes that move across the seam make another fingerprint.
-fn fingerprint(message: &[u8], signature: &[u8]) -> [u8; 32] {
-    let mut context = Context::new(&SHA256);
-    context.update(&(message.len() as u64).to_be_bytes());
-    context.update(message);
-    context.update(signature);
-    let mut fingerprint = [0; 32];
-    fingerprint.copy_from_slice(context.finish().as_ref());
-    fingerprint
 }
 
 impl fmt::Debug for VerificationKey {

@@ -16,11 +16,9 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::digest::{self, SHA256};
-
 use self::memory::{Claimed, Memory};
 use super::store::{ReplayKey, ReplayStore, StoreError};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, fingerprint};
 
 mod memory;
 
@@ -244,16 +242,9 @@ enum Basis {
     Memory,
 }
 
-/// The digest of an identifier. Each part is preceded by its length, so that no two lists of parts give the same text.
+/// The digest of an identifier.
 fn key(namespace: Namespace, parts: &[&str]) -> ReplayKey {
-    let mut context = digest::Context::new(&SHA256);
-    for part in std::iter::once(&namespace.name()).chain(parts) {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part.as_bytes());
-    }
-    let mut key = ReplayKey::default();
-    key.copy_from_slice(context.finish().as_ref());
-    key
+    fingerprint::of(std::iter::once(&namespace.name()).chain(parts))
 }
 
 #[cfg(test)]

@@ -6,11 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const LAYER_0: [&str; 7] = ["clock", "form_encoding", "peer", "random", "readiness", "refusal", "secret"];
+const LAYER_0: [&str; 8] =
+    ["clock", "fingerprint", "form_encoding", "peer", "random", "readiness", "refusal", "secret"];
 
 /// What each module may name beside itself and layer 0. A new module gets a line here.
-const MAY_NAME: [(&str, &[&str]); 27] = [
+const MAY_NAME: [(&str, &[&str]); 28] = [
     ("clock", &[]),
+    ("fingerprint", &[]),
     ("form_encoding", &[]),
     ("peer", &[]),
     ("random", &[]),
