@@ -223,7 +223,9 @@ impl Connections {
         loop {
             tokio::select! {
                 biased;
-                ended = poll_fn(|cx| inline::turn(|| again.poll(connection.as_mut(), cx))) => return ended.map(|()| None).map_err(End::Protocol),
+                ended = poll_fn(|cx| inline::turn(|| again.poll(connection.as_mut(), cx))) => {
+                    return ended.map(|()| None).map_err(End::Protocol);
+                }
                 // The listener itself drops what is left once it has drained for long enough.
                 () = draining.as_mut(), if !finishing => {
                     finishing = true;
