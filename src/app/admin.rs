@@ -27,17 +27,17 @@ use crate::{
 };
 
 impl Core {
-    /// The admin services. They belong on the ops listener and nowhere else (V-64).
+    /// The admin services, and health. The first belong on the ops listener and nowhere else (V-64).
     ///
     /// # Errors
     /// [`StartError::Reflection`].
-    pub(super) fn admin_routes(&self, config: &Config) -> Result<Router, StartError> {
+    pub(super) fn admin_routes(&self, config: &Config, health: &grpc::Health) -> Result<Router, StartError> {
         let services = grpc::AdminServices {
             server: Arc::clone(&self.server),
             clients: Arc::clone(&self.client_admin),
             keys: Arc::clone(&self.key_admin),
         };
-        Ok(grpc::admin_routes(&services, grpc_settings(config))?)
+        Ok(grpc::admin_routes(&services, grpc_settings(config), health)?)
     }
 }
 

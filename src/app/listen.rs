@@ -35,7 +35,7 @@ pub(super) async fn until_signal(config: Config, mut core: Core, log: LogQueue) 
     telemetry.metrics().read_log(log);
 
     let (routes, health) = core.routes(&config, &readiness)?;
-    let ops_routes = core.ops_routes(&config, telemetry.metrics().clone(), &readiness)?;
+    let ops_routes = core.ops_routes(&config, telemetry.metrics().clone(), &readiness, &health)?;
 
     let public = listen("listen", config.listen).await?;
     let address = public.local_addr()?;

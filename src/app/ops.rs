@@ -10,6 +10,7 @@ use axum::{
 use super::{Core, StartError};
 use crate::{
     config::Config,
+    grpc,
     readiness::Readiness,
     rest,
     serve::{self, router::Routes},
@@ -26,11 +27,12 @@ impl Core {
         config: &Config,
         metrics: Metrics,
         readiness: &Readiness,
+        health: &grpc::Health,
     ) -> Result<Routes, StartError> {
         let rest = Router::new()
             .route("/metrics", get(async move || render(&metrics)))
             .merge(rest::health(readiness));
-        Ok(serve::router(rest, self.admin_routes(config)?))
+        Ok(serve::router(rest, self.admin_routes(config, health)?))
     }
 }
 

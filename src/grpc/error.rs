@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use http::HeaderMap;
 use tonic::{
     Code, Status,
     metadata::{MetadataMap, MetadataValue},
@@ -10,27 +11,51 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::oauth::Error;
 
-/// The status of a failed call. The trailer carries the OAuth code verbatim, so that no caller has to guess it.
+/// What a call that could not be read was refused as (RFC 6749 §5.2).
+const NOT_READABLE: &str = "invalid_request";
+
+/// The status of a failed call.
 pub(super) fn status(error: &Error) -> Status {
-    let oauth_code = error.code();
-    let metadata = HashMap::from([("oauth_error".to_owned(), oauth_code.to_owned())]);
-    let mut details = ErrorDetails::with_error_info(oauth_code.to_ascii_uppercase(), "mintage", metadata);
-    let mut trailers = MetadataMap::new();
-    if let Some(wait) = error.retry_after() {
-        set_retry(&mut details, &mut trailers, wait);
-    }
+    let mut status = explained(code(error), error.code(), error.description(), error.retry_after());
     if let Error::UseDpopNonce { nonce } = error {
-        add_dpop_nonce(&mut trailers, Some(nonce));
+        add_dpop_nonce(status.metadata_mut(), Some(nonce));
     }
-    trailers.insert("oauth-error", MetadataValue::from_static(oauth_code));
-    Status::with_error_details_and_metadata(code(error), error.description(), details, trailers)
+    status
 }
 
-/// Tells when to come back: as RetryInfo, and in the field that gRPC clients with a retry policy obey (gRPC A6, pushback).
-pub(crate) fn set_retry(details: &mut ErrorDetails, metadata: &mut MetadataMap, wait: Duration) {
-    details.set_retry_info(Some(wait));
-    let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-    metadata.insert("grpc-retry-pushback-ms", milliseconds.into());
+/// A status with what every refusal carries: an ErrorInfo and the `oauth-error` trailer with the OAuth code, so that no caller
+/// has to guess it, and when to come back: as RetryInfo, and in the field that gRPC clients with a retry policy obey (gRPC A6,
+/// pushback).
+pub(crate) fn explained(
+    code: Code,
+    oauth_code: &'static str,
+    message: &str,
+    retry_after: Option<Duration>,
+) -> Status {
+    let info = HashMap::from([("oauth_error".to_owned(), oauth_code.to_owned())]);
+    let mut details = ErrorDetails::with_error_info(oauth_code.to_ascii_uppercase(), "mintage", info);
+    let mut trailers = MetadataMap::new();
+    trailers.insert("oauth-error", MetadataValue::from_static(oauth_code));
+    if let Some(wait) = retry_after {
+        details.set_retry_info(Some(wait));
+        let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        trailers.insert("grpc-retry-pushback-ms", milliseconds.into());
+    }
+    Status::with_error_details_and_metadata(code, message, details, trailers)
+}
+
+/// Explains a status that was not made here, and tells as what. tonic makes its own, without details, for a call that it cannot
+/// read and for a method that is not there.
+pub(crate) fn explain(headers: &mut HeaderMap) -> Option<&'static str> {
+    let is_bare =
+        headers.get(Status::GRPC_STATUS)? != "0" && !headers.contains_key(Status::GRPC_STATUS_DETAILS);
+    let bare = is_bare.then(|| Status::from_header_map(headers)).flatten()?;
+    let message = match (bare.code(), bare.message()) {
+        (Code::Unimplemented, "") => "nothing is served at this path",
+        (_, message) => message,
+    };
+    explained(bare.code(), NOT_READABLE, message, None).add_header(headers).ok()?;
+    Some(NOT_READABLE)
 }
 
 /// RFC 9449 §8: the nonce for the next proof.

@@ -13,7 +13,7 @@ use super::{
     client_authentication, error,
     pb::token as pb,
     time::from_pb_duration,
-    watch::{Ended, Messages, Outlet, Streams},
+    watch::{Ended, Messages, Outlet, Streams, shutting_down},
 };
 use crate::{
     clock::Timestamp,
@@ -138,7 +138,7 @@ async fn follow_keys(
             return ended;
         }
         if changes.changed().await.is_err() {
-            return Ended::Status(Status::unavailable("the server is shutting down; call again"));
+            return Ended::Status(shutting_down());
         }
     }
 }

@@ -49,11 +49,14 @@ use tonic::{
     codec::CompressionEncoding,
     service::{Routes, RoutesBuilder},
 };
-use tonic_health::server::HealthReporter;
+use tonic_health::{
+    pb::health_server::HealthServer,
+    server::{HealthReporter, HealthService},
+};
 use tower::ServiceExt;
 
 pub use client_messages::{ClientMessages, to_registration};
-pub(crate) use error::set_retry;
+pub(crate) use error::{explain, explained};
 pub use explain_messages::ExplainMessages;
 
 use crate::{
@@ -140,13 +143,14 @@ pub struct AdminServices {
     pub keys: Arc<SigningKeyAdmin>,
 }
 
-/// Every gRPC service of the ops listener. The public port never has them (V-64).
+/// Every gRPC service of the ops listener: health, as on the public port, and those that it never has (V-64).
 ///
 /// # Errors
 /// When the descriptor set cannot be read.
 pub fn admin_routes(
     services: &AdminServices,
     settings: Settings,
+    health: &Health,
 ) -> Result<Router, tonic_reflection::server::Error> {
     let AdminServices { server, clients, keys } = services;
     let clients = client_service::ClientService::new(Arc::clone(server), Arc::clone(clients));
@@ -158,9 +162,10 @@ pub fn admin_routes(
         .max_decoding_message_size(settings.max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip);
     let mut routes = Routes::builder();
-    routes.add_service(unary::Unary(clients)).add_service(unary::Unary(keys));
+    let health = HealthServer::new(HealthService::from_health_reporter(health.reporter.clone()));
+    routes.add_service(unary::Unary(clients)).add_service(unary::Unary(keys)).add_service(health);
     if settings.reflection {
-        reflect(&mut routes, &[ADMIN_DESCRIPTORS])?;
+        reflect(&mut routes, &[ADMIN_DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET])?;
     }
     Ok(routes.routes().into_axum_router())
 }

@@ -19,6 +19,7 @@ use tokio::{
 use tokio_stream::Stream;
 use tonic::{Code, Status};
 
+use super::error;
 use crate::{
     oauth::Error,
     quota::{Held, Quota},
@@ -30,6 +31,10 @@ const SLOW_READER: Duration = Duration::from_secs(10);
 
 /// When a caller who found no place should come back.
 const FULL_RETRY: Duration = Duration::from_secs(5);
+
+/// What a stream ends with that the caller should begin again, and when.
+const AGAIN: &str = "temporarily_unavailable";
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The places of one method, and word of the end.
 #[derive(Clone, Debug)]
@@ -127,10 +132,10 @@ impl<T> Outlet<T> {
         match timeout(self.patience, self.sender.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ended::CallerGone),
-            Err(_) => Err(Ended::Status(Status::new(
-                Code::Aborted,
-                "the messages of this stream were not read in time; call again",
-            ))),
+            Err(_) => {
+                let message = "the messages of this stream were not read in time; call again";
+                Err(Ended::Status(error::explained(Code::Aborted, AGAIN, message, Some(AGAIN_AFTER))))
+            }
         }
     }
 }
@@ -156,13 +161,15 @@ impl<T> Stream for Messages<T> {
     }
 }
 
-fn shutting_down() -> Status {
-    Status::unavailable("the server is shutting down; call again")
+pub(super) fn shutting_down() -> Status {
+    let message = "the server is shutting down; call again";
+    error::explained(Code::Unavailable, AGAIN, message, Some(AGAIN_AFTER))
 }
 
 #[cfg(test)]
 mod tests {
     use tokio_stream::StreamExt;
+    use tonic_types::StatusExt;
 
     use super::*;
 
@@ -233,7 +240,9 @@ mod tests {
         let before = silent();
         sender.send_replace(true);
         for mut messages in [before, silent()] {
-            assert_eq!(messages.next().await.unwrap().unwrap_err().code(), Code::Unavailable);
+            let status = messages.next().await.unwrap().unwrap_err();
+            assert_eq!(status.code(), Code::Unavailable);
+            assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(AGAIN_AFTER));
             assert!(messages.next().await.is_none());
         }
     }

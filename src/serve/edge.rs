@@ -29,6 +29,7 @@ use super::{
     router::Routes,
 };
 use crate::{
+    grpc,
     peer::Peer,
     telemetry::{RequestRecord, Telemetry},
 };
@@ -121,6 +122,11 @@ impl Edge {
             close = begun.is_http1;
             refusal.answer(begun.form)
         });
+        if begun.form != Form::Json
+            && let Some(code) = grpc::explain(response.headers_mut())
+        {
+            record.set_error(code);
+        }
         if close {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -1,12 +1,11 @@
 //! Answers given before any handler is reached, in the form the caller understands: JSON with the members of
 //! RFC 6749 §5.2, or a gRPC status without a body (gRPC over HTTP/2, Trailers-Only).
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use tonic::{Code, Status, metadata::MetadataMap};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic::Code;
 
 use crate::{
     grpc,
@@ -205,17 +204,13 @@ impl Refusal {
     }
 
     fn grpc(self) -> Response<Body> {
-        let mut metadata = MetadataMap::new();
-        let mut info = HashMap::new();
-        if ["server_error", "temporarily_unavailable"].contains(&self.error) {
-            metadata.insert("oauth-error", tonic::metadata::MetadataValue::from_static(self.error));
-            info.insert("oauth_error".to_owned(), self.error.to_owned());
-        }
-        let mut details = ErrorDetails::with_error_info(self.error.to_ascii_uppercase(), "mintage", info);
-        if let Some(wait) = self.retry_after {
-            grpc::set_retry(&mut details, &mut metadata, wait);
-        }
-        Status::with_error_details_and_metadata(self.code, self.description, details, metadata).into_http()
+        // The codes of HTTP refusals have no place in OAuth.
+        let oauth_code = match self.error {
+            code @ ("server_error" | "temporarily_unavailable") => code,
+            "request_timeout" => "temporarily_unavailable",
+            _ => "invalid_request",
+        };
+        grpc::explained(self.code, oauth_code, self.description, self.retry_after).into_http()
     }
 }
 

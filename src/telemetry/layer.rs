@@ -152,11 +152,15 @@ fn outcome_of(
     if status == Some(429) || grpc_status == Some(8) {
         return "limited";
     }
+    // INTERNAL is also what gRPC calls a message that cannot be read.
+    let is_callers_fault = error == Some("invalid_request");
     // UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS
-    let grpc_failed = matches!(grpc_status, Some(2 | 4 | 13..=15));
+    let grpc_failed = matches!(grpc_status, Some(2 | 4 | 13..=15)) && !is_callers_fault;
     let failed_error = matches!(error, Some("server_error" | "temporarily_unavailable"));
     match status {
         _ if grpc_failed || failed_error => "failed",
+        // The caller speaks an HTTP that is not served.
+        Some(505) => "refused",
         Some(500..) => "failed",
         Some(400..) => "refused",
         _ if error.is_some() || grpc_status.is_some_and(|code| code != 0) => "refused",
@@ -249,6 +253,8 @@ mod tests {
         assert_eq!(outcome_of(Some(200), None, Some("invalid_token"), None), "refused");
         assert_eq!(outcome_of(Some(503), None, None, None), "failed");
         assert_eq!(outcome_of(Some(200), Some(13), None, None), "failed");
+        assert_eq!(outcome_of(Some(200), Some(13), Some("invalid_request"), None), "refused");
+        assert_eq!(outcome_of(Some(505), None, None, None), "refused");
         assert_eq!(outcome_of(Some(200), None, Some("server_error"), None), "failed");
         assert_eq!(outcome_of(Some(429), None, Some("temporarily_unavailable"), None), "limited");
         assert_eq!(outcome_of(Some(200), Some(8), Some("temporarily_unavailable"), None), "limited");

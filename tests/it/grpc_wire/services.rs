@@ -40,6 +40,8 @@ async fn health_is_serving_once_it_is_and_not_before() {
         assert_eq!(health(&mut client, service).await, Ok(ServingStatus::Serving), "{service}");
     }
     assert_eq!(health(&mut client, "mintage.token.v2.TokenService").await, Err(Code::NotFound));
+    let mut ops = HealthClient::new(channel(format!("http://{}", server.ops)).await);
+    assert_eq!(health(&mut ops, "").await, Ok(ServingStatus::Serving));
 
     // The same routes before anybody says that they are ready.
     let (routes, switch) = server.core.routes(&server.config, &Readiness::default()).unwrap();

@@ -8,7 +8,7 @@ use tonic::{Code, Request};
 use crate::support::{
     Auth, Issue, TestServer, Wire,
     auth::{basic, secret_of},
-    raw_grpc::{Connection, ISSUE, framed},
+    raw_grpc::{Connection, ISSUE, frame, framed},
 };
 
 const OK: Option<u16> = Some(0);
@@ -46,9 +46,37 @@ async fn what_is_not_there_is_unimplemented() {
         let answer = connection.call(path, &[("authorization", &authorization)], issue()).await.unwrap();
         assert_eq!((answer.http_status, answer.grpc_status), (200, UNIMPLEMENTED), "{path}");
         assert_eq!(answer.metadata["content-type"], "application/grpc", "{path}");
+        assert_eq!(answer.told(), ("invalid_request", "INVALID_REQUEST".to_owned()), "{path}");
+        assert!(!answer.metadata["grpc-message"].is_empty(), "{path}");
     }
     let answer = connection.call(ISSUE, &[("authorization", &authorization)], issue()).await.unwrap();
     assert_eq!(answer.grpc_status, OK);
+}
+
+// V-60: tonic has refused them before any of our code; what every refusal carries they carry too, and nobody is paged for them
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_cannot_be_read_is_the_callers_fault() {
+    let server = TestServer::start().await;
+    let connection = Connection::open(&server).await;
+    let gzip = [("grpc-encoding", "gzip")];
+    let unknown = [("grpc-encoding", "zstd")];
+    for (name, headers, body) in [
+        ("no protobuf", &[][..], frame(&[0xff, 0xff])),
+        ("no message", &[], Vec::new()),
+        ("two messages", &[], [issue(), issue()].concat()),
+        ("a long message", &[], frame(&[0; 70_000])),
+        ("no gzip", &gzip, [&[1][..], &frame(b"x")[1..]].concat()),
+        ("a compression that is not served", &unknown, [&[1][..], &frame(b"x")[1..]].concat()),
+    ] {
+        let answer = connection.call(ISSUE, headers, body).await.unwrap();
+        assert_ne!(answer.grpc_status, OK, "{name}");
+        assert_eq!(answer.told(), ("invalid_request", "INVALID_REQUEST".to_owned()), "{name}");
+    }
+    let count = |outcome| {
+        server
+            .metric(&format!("mintage_requests_total{{endpoint=\"other\",grant=\"\",outcome=\"{outcome}\"}}"))
+    };
+    assert_eq!((count("refused"), count("failed")), (6, 0));
 }
 
 // CHK-148, V-39

@@ -2,10 +2,13 @@
 
 use std::{collections::HashMap, net::SocketAddr};
 
+use base64::engine::{Engine, general_purpose::STANDARD_NO_PAD};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use prost::Message;
 use tokio::net::TcpStream;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 use super::TestServer;
 
@@ -21,6 +24,15 @@ pub struct Answer {
     /// Headers and trailers.
     pub metadata: HashMap<String, String>,
     pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The OAuth code of a refusal, and the reason of its ErrorInfo.
+    pub fn told(&self) -> (&str, String) {
+        let details = STANDARD_NO_PAD.decode(&self.metadata["grpc-status-details-bin"]).unwrap();
+        let status = Status::with_details(Code::Unknown, "", details.into());
+        (&self.metadata["oauth-error"], status.get_details_error_info().unwrap().reason)
+    }
 }
 
 /// A connection of HTTP/2 by prior knowledge.

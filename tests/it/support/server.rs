@@ -208,7 +208,7 @@ impl TestServer {
         let (shutdown, readiness) = (Shutdown::new(), Readiness::default());
         let telemetry = Telemetry::new(Metrics::new("test", std::time::UNIX_EPOCH));
         let (routes, health) = core.routes(&config, &readiness).unwrap();
-        let ops_routes = core.ops_routes(&config, telemetry.metrics().clone(), &readiness).unwrap();
+        let ops_routes = core.ops_routes(&config, telemetry.metrics().clone(), &readiness, &health).unwrap();
         health.set_serving(true).await;
         readiness.set(true);
         let mut beside = app::follow(&core, &config, &readiness, telemetry.metrics());
