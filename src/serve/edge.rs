@@ -25,7 +25,7 @@ use super::{
     inline,
     overload::{Admitted, Overload},
     proxy::Proxies,
-    refusal::{FRAMED_TWICE, Form, HANDLER_PANICKED, NO_HOST, REQUEST_TIMED_OUT, Refusal},
+    refusal::{FRAMED_TWICE, Form, HANDLER_PANICKED, NO_HOST, REQUEST_TIMED_OUT, Refusal, UNKNOWN_CODING},
     router::Routes,
 };
 use crate::{
@@ -85,6 +85,8 @@ impl Edge {
         let close = is_http1 && request.headers().contains_key(header::TRANSFER_ENCODING);
         let way = if close && has_length {
             Way::Refusal(FRAMED_TWICE)
+        } else if close && !is_chunked(request.headers()) {
+            Way::Refusal(UNKNOWN_CODING)
         } else if lacks_host(&request) {
             Way::Refusal(NO_HOST)
         } else {
@@ -260,6 +262,13 @@ async fn isolate<F: Future + Unpin>(future: &mut F) -> Result<F::Output, Panicke
 /// Whether an HTTP/1.1 request has no Host or several (RFC 9112 §3.2): two parties could take it for different ones.
 fn lacks_host<B>(request: &Request<B>) -> bool {
     request.version() == Version::HTTP_11 && request.headers().get_all(header::HOST).iter().count() != 1
+}
+
+/// Whether `chunked` is the only transfer coding. hyper undoes no other and would take coded bytes for the body.
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    codings.next().is_some_and(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
+        && codings.next().is_none()
 }
 
 /// The deadline a gRPC caller asks for: at most eight digits and a unit (gRPC over HTTP/2, Timeout). A malformed one

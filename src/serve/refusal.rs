@@ -130,6 +130,14 @@ pub(super) const FRAMED_TWICE: Refusal = Refusal::new(
     "a request has a Content-Length or a Transfer-Encoding, never both",
 );
 
+/// A transfer coding beside `chunked` (RFC 9112 §6.1).
+pub(super) const UNKNOWN_CODING: Refusal = Refusal::new(
+    StatusCode::NOT_IMPLEMENTED,
+    Code::Unimplemented,
+    "not_implemented",
+    "the only Transfer-Encoding served is chunked",
+);
+
 /// The answer was not ready in time, be it for a slow body or a slow store.
 pub(super) const REQUEST_TIMED_OUT: Refusal = Refusal::new(
     StatusCode::REQUEST_TIMEOUT,

@@ -160,7 +160,7 @@ fn outcome_of(
     match status {
         _ if grpc_failed || failed_error => "failed",
         // The caller speaks an HTTP that is not served.
-        Some(505) => "refused",
+        Some(501 | 505) => "refused",
         Some(500..) => "failed",
         Some(400..) => "refused",
         _ if error.is_some() || grpc_status.is_some_and(|code| code != 0) => "refused",

@@ -78,6 +78,23 @@ async fn ambiguous_lengths_are_refused() {
     }
 }
 
+// V-63: RFC 9112 §6.1
+#[tokio::test]
+async fn a_body_that_is_coded_as_well_as_chunked_is_not_taken_for_one_that_is_not() {
+    let server = Server::start(quick()).await;
+    for fields in [
+        "transfer-encoding: gzip, chunked\r\n",
+        "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+    ] {
+        let request = format!("POST /echo HTTP/1.1\r\nhost: a\r\n{fields}\r\n3\r\nabc\r\n0\r\n\r\n");
+        assert_eq!(answers(&server, request).await, (1, Some(501)), "{fields}");
+    }
+    let chunked =
+        "POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: Chunked \r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    assert_eq!(answers(&server, chunked.to_owned()).await, (1, Some(200)));
+}
+
 // V-63
 #[tokio::test]
 async fn grpc_over_http1_is_refused() {
