@@ -25,10 +25,13 @@ use crate::{
 /// How long the last writes may take.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// How long requests to the ops listener may take to end once the public one has: both together in less than 10 s.
+const OPS_DRAIN: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// Serves on both listeners until a signal ends it, then returns.
 pub(super) async fn until_signal(config: Config, mut core: Core, log: LogQueue) -> Result<(), StartError> {
     let shutdown = Shutdown::new();
-    shutdown.on_signals()?;
+    shutdown.on_signals(config.limits.shutdown_delay)?;
     let readiness = Readiness::default();
     let started = std::time::UNIX_EPOCH + SystemClock.now().since(crate::clock::Timestamp::from_seconds(0));
     let telemetry = Telemetry::new(Metrics::new(env!("CARGO_PKG_VERSION"), started));
@@ -50,6 +53,7 @@ pub(super) async fn until_signal(config: Config, mut core: Core, log: LogQueue) 
     let ops_limits = Limits {
         max_connections: descriptors::OPS_CONNECTIONS,
         max_connections_per_source: None,
+        drain: OPS_DRAIN,
         ..limits.clone()
     };
     announce(&config, address, ops.as_ref().map(TcpListener::local_addr).transpose()?, &tls);
@@ -68,16 +72,24 @@ pub(super) async fn until_signal(config: Config, mut core: Core, log: LogQueue) 
     readiness.set(true);
     health.set_serving(true).await;
     let leave = async {
-        shutdown.draining().await;
+        shutdown.leaving().await;
         readiness.set(false);
         health.set_serving(false).await;
+        shutdown.draining().await;
         health.end_streams();
     };
-    tokio::join!(leave, serve::serve(public, routes, limits, telemetry.clone(), shutdown.clone()), async {
+    // Whoever watches the server sees it to its end.
+    let ops_shutdown = Shutdown::new();
+    let serve_public = async {
+        serve::serve(public, routes, limits, telemetry.clone(), shutdown.clone()).await;
+        ops_shutdown.drain();
+    };
+    let serve_ops = async {
         if let Some(ops) = ops {
-            serve::serve(ops, ops_routes, ops_limits, telemetry, shutdown.clone()).await;
+            serve::serve(ops, ops_routes, ops_limits, telemetry.clone(), ops_shutdown.clone()).await;
         }
-    },);
+    };
+    tokio::join!(leave, serve_public, serve_ops);
     drop((beside, dev_authority));
     // A store that is away does not hold up the end.
     let _ = tokio::time::timeout(FAREWELL, farewell(&core, snapshot_file.as_deref())).await;

@@ -27,6 +27,7 @@ use crate::{
 pub(super) const AUTO_GENERATE: &str = "auto-gen";
 
 /// Below, a timer could not tell waiting from its own steps; above, callers have given up.
+const SHUTDOWN_DELAY_RANGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300);
 const QUEUE_WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
 
 /// RFC 7518 §3.2: a key of the same size as the hash output or larger, in bytes.
@@ -273,6 +274,11 @@ impl Checker<'_> {
             client_rate: self.rate("limits.client_rate"),
             source_rate: self.rate("limits.source_rate"),
             queue_wait: self.value("limits.queue_wait", queue_wait, *QUEUE_WAIT_RANGE.end()),
+            shutdown_delay: self.value(
+                "limits.shutdown_delay",
+                |text| seconds(text, &SHUTDOWN_DELAY_RANGE),
+                Duration::ZERO,
+            ),
         }
     }
 

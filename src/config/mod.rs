@@ -182,6 +182,8 @@ pub struct Limits {
     pub source_rate: Option<Rate>,
     /// How long work may wait for its turn: 1 ms to 10 s.
     pub queue_wait: Duration,
+    /// How long the server goes on once it has said that it will end: 0 s to 5 min.
+    pub shutdown_delay: Duration,
 }
 
 /// `log_format`

@@ -86,7 +86,7 @@ const fn setting(key: &'static str, kind: Kind, default: Option<&'static str>, d
 }
 
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [Setting; 48] = [
+pub static SETTINGS: [Setting; 49] = [
     Setting {
         original_environment: Some("ISSUER_URL"),
         ..setting(
@@ -345,6 +345,12 @@ pub static SETTINGS: [Setting; 48] = [
         Kind::Duration,
         Some("100ms"),
         "how long a request may wait for its turn to be signed or served, 1ms to 10s; beyond that it is refused",
+    ),
+    setting(
+        "limits.shutdown_delay",
+        Kind::Duration,
+        Some("0s"),
+        "after SIGTERM, how long everything is still served while readiness is off already, 0s to 5m: as long as a balancer needs to notice",
     ),
 ];
 

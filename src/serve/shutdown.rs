@@ -1,13 +1,14 @@
-//! The end of the service: running, then draining, then forced.
+//! The end of the service: running, then leaving, then draining, then forced.
 //!
-//! The first SIGTERM or SIGINT drains: readiness goes off, listeners close, connections finish what they have begun.
-//! A second signal forces: everything still open is dropped at once. Either way the process ends well (exit code 0).
+//! After the first SIGTERM or SIGINT readiness is off, and for a while all is served as before, so that balancers can notice. Then
+//! it drains: listeners close, connections finish what they have begun. A second signal forces: everything still open is dropped at once. Either way the process ends well (exit code 0).
 
-use std::io;
+use std::{convert::Infallible, future::pending, io, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
+    time::sleep,
 };
 
 /// How far the end has come; it never goes back.
@@ -15,6 +16,8 @@ use tokio::{
 pub enum Phase {
     /// Requests are welcome.
     Running,
+    /// They are welcome still, but it is no longer ready for those that could go elsewhere.
+    Leaving,
     /// What has begun is finished; nothing new is taken on.
     Draining,
     /// Nothing is waited for.
@@ -36,9 +39,14 @@ impl Shutdown {
         *self.0.borrow()
     }
 
-    /// Whether the service is no longer ready for requests.
+    /// Whether nothing new is taken on.
     pub fn is_draining(&self) -> bool {
         self.phase() >= Phase::Draining
+    }
+
+    /// Says that a graceful end is to come.
+    pub fn leave(&self) {
+        self.advance(Phase::Leaving);
     }
 
     /// Asks for a graceful end.
@@ -51,6 +59,11 @@ impl Shutdown {
         self.advance(Phase::Forced);
     }
 
+    /// Waits until the service is no longer ready; at once if it is not.
+    pub async fn leaving(&self) {
+        self.reached(Phase::Leaving).await;
+    }
+
     /// Waits until the service drains or is forced to end; at once if it is.
     pub async fn draining(&self) {
         self.reached(Phase::Draining).await;
@@ -61,20 +74,28 @@ impl Shutdown {
         self.reached(Phase::Forced).await;
     }
 
-    /// From now on, in the background, the first SIGTERM or SIGINT drains and the second forces.
+    /// From now on, in the background, the first SIGTERM or SIGINT drains after this delay and the second forces.
     ///
     /// # Errors
     ///
     /// When the operating system refuses a signal handler.
-    pub fn on_signals(&self) -> io::Result<()> {
+    pub fn on_signals(&self, delay: Duration) -> io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let shutdown = self.clone();
         tokio::spawn(async move {
             let name = either(&mut terminate, &mut interrupt).await;
-            tracing::info!(signal = name, "draining; a second signal ends at once");
-            shutdown.drain();
-            let name = either(&mut terminate, &mut interrupt).await;
+            tracing::info!(signal = name, ?delay, "draining; a second signal ends at once");
+            shutdown.leave();
+            let drain = async {
+                sleep(delay).await;
+                shutdown.drain();
+                pending::<Infallible>().await
+            };
+            let name = tokio::select! {
+                name = either(&mut terminate, &mut interrupt) => name,
+                never = drain => match never {},
+            };
             tracing::warn!(signal = name, "ending at once");
             shutdown.force();
         });

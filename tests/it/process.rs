@@ -52,12 +52,38 @@ async fn the_first_signal_drains_and_finishes_what_has_begun() {
         server.signal(signal);
         let refused = server.eventually(async |this| TcpStream::connect(this.address).await.is_err());
         assert!(refused.await, "new connections are refused");
+        assert_eq!(server.get(server.ops, "/readyz").await, Some(503), "who watches sees it to the end");
         stream.write_all(b"client_id=service&client_secret=secret&padding=").await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
         assert_eq!(server.ended().await.code(), Some(0), "{}", server.stderr());
     }
+}
+
+/// A server that goes on for so long once it was told to end.
+async fn leaving_after(delay: &str) -> Process {
+    let mut server = Process::spawn(TOML, "exec \"$@\"", &[("MINTAGE_LIMITS_SHUTDOWN_DELAY", delay)]);
+    server.ready().await;
+    server
+}
+
+// F-27, F-28: a balancer that asks sees it leave before a connection is refused
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_goes_off_some_time_before_the_listener() {
+    let mut server = leaving_after("5m").await;
+    server.signal("TERM");
+    for address in [server.address, server.ops] {
+        assert!(server.eventually(async |this| this.get(address, "/readyz").await == Some(503)).await);
+    }
+    assert_eq!(token(&server, "service").await, 200);
+    server.signal("TERM");
+    assert_eq!(server.ended().await.code(), Some(0));
+
+    let mut server = leaving_after("1s").await;
+    server.signal("TERM");
+    assert!(server.eventually(async |this| this.get(this.address, "/readyz").await == Some(503)).await);
+    assert_eq!(server.ended().await.code(), Some(0));
 }
 
 // F-27
