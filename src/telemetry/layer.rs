@@ -121,6 +121,7 @@ impl Observation {
             grant = facts.grant,
             outcome,
             error = facts.error,
+            detail = facts.detail.as_deref(),
             too_many = facts.too_many.map(RefusalReason::as_str),
             status,
             grpc_status,

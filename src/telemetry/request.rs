@@ -17,6 +17,7 @@ pub(super) struct Facts {
     pub(super) endpoint: &'static str,
     pub(super) grant: Option<&'static str>,
     pub(super) error: Option<&'static str>,
+    pub(super) detail: Option<String>,
     pub(super) too_many: Option<RefusalReason>,
     pub(super) client_id: Option<String>,
     pub(super) issued: Vec<&'static str>,
@@ -28,6 +29,7 @@ impl Facts {
             endpoint: "other",
             grant: None,
             error: None,
+            detail: None,
             too_many: None,
             client_id: None,
             issued: Vec::new(),
@@ -61,12 +63,10 @@ impl RequestRecord {
         self.facts().error = Some(code);
     }
 
-    /// Notes a refusal: the code of the answer for the log line, and what only the log may read as a debug record.
-    pub fn refuse(&self, code: &'static str, detail: Option<&str>) {
-        self.set_error(code);
-        if let Some(detail) = detail {
-            tracing::debug!(error = code, detail, "refused");
-        }
+    /// Notes a refusal for the log line: the code of the answer, and why, which the caller is not told.
+    pub fn refuse(&self, code: &'static str, detail: Option<String>) {
+        let mut facts = self.facts();
+        (facts.error, facts.detail) = (Some(code), detail);
     }
 
     /// Tells that the request was refused because there are too many.

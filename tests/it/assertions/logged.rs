@@ -20,7 +20,7 @@ async fn the_log_tells_why_and_what_would_help() {
          token_endpoint_auth_method = \"client_secret_jwt\"\n",
         keyed_client("c1", &[&key], ""),
     );
-    let issuer = [("ISSUER_URL", ISSUER), ("MINTAGE_LOG", "debug")];
+    let issuer = [("ISSUER_URL", ISSUER)];
     let mut process = Process::spawn(&clients, "exec \"$@\"", &issuer);
     process.ready().await;
     let mut sent = Vec::new();
