@@ -49,7 +49,12 @@ pub enum Credentials {
     /// A token of a client, with the scope [`INTROSPECT`].
     ///
     /// [`INTROSPECT`]: super::bearer::INTROSPECT
-    Token(PresentedToken),
+    Token {
+        /// The token.
+        token: PresentedToken,
+        /// `client_id` beside it, which must be that client's.
+        client_id: Option<String>,
+    },
 }
 
 impl Credentials {
@@ -64,7 +69,7 @@ impl Credentials {
         if let ([_], true) = (&presented.authorization[..], alone)
             && let Some(token) = presented_token(&presented.authorization, None)?
         {
-            return Ok(Self::Token(token));
+            return Ok(Self::Token { token, client_id: presented.client_id });
         }
         ClientAuthentication::read(presented).map(Self::Client)
     }
@@ -202,13 +207,20 @@ impl AuthorizationServer {
             Credentials::Client(authentication) => {
                 self.authenticate(authentication, &inquirer.sender, now).await.map(Admitted::Client)
             }
-            Credentials::Token(presented) => {
+            Credentials::Token { token, client_id } => {
                 // Boxed, so that questions with a client's credentials do not take the memory of this.
-                match Box::pin(self.authorise(Some(presented), &inquirer.sender, Demand::Introspect)).await {
+                match Box::pin(self.authorise(Some(token), &inquirer.sender, Demand::Introspect)).await {
+                    Ok(authorised)
+                        if client_id
+                            .as_ref()
+                            .is_some_and(|id| id != authorised.client().client_id.as_str()) =>
+                    {
+                        Err(Error::invalid_request("client_id is not the one that authenticates"))
+                    }
                     Ok(authorised) => Ok(Admitted::Token(authorised)),
                     // A token is no credential about itself: whoever found one could try out what it is (V-28).
                     Err(Error::InsufficientScope(_))
-                        if questions.iter().any(|asked| asked.token.as_ref() == Some(&presented.token)) =>
+                        if questions.iter().any(|asked| asked.token.as_ref() == Some(&token.token)) =>
                     {
                         Err(Error::InvalidClient(ClientRefusal::NoCredentials))
                     }

@@ -134,6 +134,18 @@ async fn a_token_beside_other_credentials_is_one_too_many() {
         ("client_secret", SECRET.to_owned()),
     ];
     assert_eq!(error(rest.post("/introspect", &bearer(&good), form).await), "invalid_request");
+    // client_id alone is no method, and names who asks.
+    for (client_id, is_own) in [("observer", true), ("service", false)] {
+        let form = vec![("token", good.clone()), ("client_id", client_id.to_owned())];
+        assert_eq!(rest.post("/introspect", &bearer(&good), form).await.is_ok(), is_own, "{client_id}");
+        let message = pb::IntrospectRequest {
+            token: good.clone(),
+            client_id: client_id.to_owned(),
+            ..Default::default()
+        };
+        let outcome = grpc.grpc().introspect(bearer(&good).call(message)).await;
+        assert_eq!(outcome.is_ok(), is_own, "{client_id}");
+    }
     let secret = pb::ClientSecret { client_id: "observer".to_owned(), client_secret: SECRET.to_owned() };
     let message = pb::IntrospectRequest {
         token: good.clone(),
