@@ -9,7 +9,7 @@ use crate::{
     secret::Secret,
 };
 
-/// The method of a client that names none (RFC 7591 §2).
+/// The method of a client that names none (RFC 7591 §2), which is told so and may send its secret in either way.
 pub(super) const DEFAULT_METHOD: &str = "client_secret_basic";
 
 /// Of the methods that the server offers, those that a client may choose for itself.
@@ -111,7 +111,7 @@ pub(super) fn judge(
     }
     Ok(ClientRegistration {
         client_name: metadata.client_name.clone(),
-        token_endpoint_auth_method: Some(judge_method(metadata, offered)?),
+        token_endpoint_auth_method: judge_method(metadata, offered)?,
         grant_types: Some(vec!["client_credentials".to_owned()]),
         scope: judge_scope(metadata, allowed)?,
         token_endpoint_auth_signing_alg: metadata.token_endpoint_auth_signing_alg.iter().cloned().collect(),
@@ -128,14 +128,15 @@ pub(super) fn judge(
     })
 }
 
-fn judge_method(metadata: &ClientMetadata, offered: &Metadata) -> Result<String, RegistrationError> {
-    let method = metadata.token_endpoint_auth_method.as_deref().unwrap_or(DEFAULT_METHOD);
+fn judge_method(metadata: &ClientMetadata, offered: &Metadata) -> Result<Option<String>, RegistrationError> {
+    let asked = &metadata.token_endpoint_auth_method;
+    let method = asked.as_deref().unwrap_or(DEFAULT_METHOD);
     let possible: Vec<_> = METHODS.into_iter().filter(|method| offered.methods().contains(method)).collect();
     if !possible.contains(&method) {
         let text = format!("token_endpoint_auth_method must be one of {}", possible.join(", "));
         return Err(invalid(text));
     }
-    Ok(method.to_owned())
+    Ok(asked.clone())
 }
 
 fn judge_scope(metadata: &ClientMetadata, allowed: &Scope) -> Result<Option<String>, RegistrationError> {

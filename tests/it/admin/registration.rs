@@ -7,7 +7,7 @@ mod keys;
 
 use crate::support::{
     admin::{AdminServer, ISSUER, SECRET, client},
-    http::Reply,
+    http::{Reply, post},
 };
 
 async fn register(server: &AdminServer, token: &str, metadata: &Value) -> Reply {
@@ -56,6 +56,13 @@ async fn a_client_registers_itself_and_gets_tokens() {
     );
     let token = server.token(id, text(&information, "client_secret")).await.unwrap();
     assert!(server.is_active(&token).await);
+    // It named no method, so that of RFC 7591 §2 and the other one are as good.
+    let form = format!(
+        "grant_type=client_credentials&client_id={id}&client_secret={}",
+        text(&information, "client_secret")
+    );
+    let reply = post(&server, "/token", &[], &form).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
     let metadata = server.http("GET", "/.well-known/oauth-authorization-server", None, None).await.json();
     assert_eq!(metadata["registration_endpoint"], format!("{ISSUER}/register"));
 }
