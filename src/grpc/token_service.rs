@@ -245,6 +245,7 @@ fn introspect_response(introspection: Introspection, view: pb::IntrospectView) -
             x5t_s256: confirmation.x5t_s256.unwrap_or_default(),
             jkt: confirmation.jkt.unwrap_or_default(),
         }),
+        actor: None,
         claims: if full { to_struct(&token.claims_json) } else { None },
         claims_json: if full { token.claims_json } else { Vec::new() },
         ..active_only
