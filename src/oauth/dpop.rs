@@ -134,6 +134,13 @@ impl Dpop {
         if claims.issued_at > now + CLOCK_SKEW || now > claims.issued_at + self.max_age {
             return Err(invalid("the iat of the DPoP proof is too old or in the future"));
         }
+        // What it says of its own time counts as in any JWT (RFC 7519 §4.1.4, §4.1.5).
+        let (seconds, skew) = (now.since(Timestamp::from_seconds(0)).as_secs_f64(), CLOCK_SKEW.as_secs_f64());
+        if claims.exp.is_some_and(|at| at + skew <= seconds)
+            || claims.nbf.is_some_and(|at| at > seconds + skew)
+        {
+            return Err(invalid("the DPoP proof has expired or is not valid yet"));
+        }
         // A replica whose clock is late by less than the skew still accepts a proof at `iat + max_age + CLOCK_SKEW` of ours.
         // Whoever remembers the jti must not forget it before: both durations are used here and in check 11, and the claim
         // lasts through the last second of `until` (V-46).
@@ -149,6 +156,8 @@ struct Claims {
     htm: String,
     htu: String,
     issued_at: Timestamp,
+    exp: Option<f64>,
+    nbf: Option<f64>,
     ath: Option<String>,
     nonce: Option<String>,
 }
@@ -164,6 +173,8 @@ impl Claims {
                 htm: members.required("htm")?,
                 htu: members.required("htu")?,
                 issued_at: numeric_date(members.required("iat")?),
+                exp: members.optional("exp")?,
+                nbf: members.optional("nbf")?,
                 ath: members.optional("ath")?,
                 nonce: members.optional("nonce")?,
             })

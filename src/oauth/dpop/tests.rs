@@ -181,6 +181,16 @@ fn claims_that_are_missing_or_wrong_are_refused() {
 #[test]
 fn a_proof_is_good_for_a_while() {
     let key = es256();
+    for (claims, is_good) in [
+        (json!({"exp": NOW + 1, "nbf": NOW}), true),
+        (json!({"exp": NOW - 9, "nbf": NOW + 9}), true),
+        (json!({"exp": NOW - 10}), false),
+        (json!({"nbf": NOW + 11}), false),
+        (json!({"nbf": 1e300}), false),
+        (json!({"exp": "never"}), false),
+    ] {
+        assert_eq!(check(sign(&key, json!({}), claims.clone()), NOW).is_ok(), is_good, "{claims}");
+    }
     for (iat, is_good) in
         [(NOW - 61, false), (NOW - 60, true), (NOW, true), (NOW + 10, true), (NOW + 11, false)]
     {
