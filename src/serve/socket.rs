@@ -1,10 +1,13 @@
-//! The byte stream under hyper, with two deadlines of its own.
+//! The byte stream under hyper, with three deadlines of its own.
 //!
 //! - *Head*: an HTTP/1 head must be complete within a time from its first byte. hyper's `header_read_timeout` also
 //!   runs while a kept-alive connection is idle, which is allowed to take far longer.
 //! - *Write stall*: a peer that takes no byte for a time loses the connection. hyper waits for ever.
+//! - *Hang-up*: a peer that sends no more while it waits for an answer over HTTP/1 may have closed one direction only (RFC 9293
+//!   §3.6), as `nc -N` does, or have left. hyper gives up at once; here it learns of it some time later, when most answers have
+//!   been sent.
 //!
-//! Both end as an `io::ErrorKind::TimedOut` of the read or write, so that hyper tears the connection down.
+//! The first two end as an `io::ErrorKind::TimedOut` of the read or write, so that hyper tears the connection down.
 
 use std::{
     future::Future,
@@ -22,6 +25,10 @@ use tokio::{
 };
 
 use super::{activity::Activity, connection::Opening, length_field::LengthField};
+
+/// How long it is believed that a peer which has closed its direction reads on. Longer than nearly all answers take, and no longer:
+/// under load a good part of those who wait may have given up.
+const HALF_CLOSED: Duration = Duration::from_millis(50);
 
 /// A stream that first gives back the bytes that were read before, to tell its protocol or to notice that it goes on.
 pub(super) struct Socket<S> {
@@ -43,6 +50,8 @@ struct Head {
     deadline: Deadline,
     requests_seen: u64,
     length_field: LengthField,
+    /// When it is said that the peer has closed its direction.
+    hang_up: Deadline,
 }
 
 impl<S> Socket<S> {
@@ -58,7 +67,13 @@ impl<S> Socket<S> {
             let mut deadline = Deadline::default();
             deadline.set(opening.began + limit);
             activity.set_reading_head(true);
-            Head { limit, deadline, requests_seen: 0, length_field: LengthField::default() }
+            Head {
+                limit,
+                deadline,
+                requests_seen: 0,
+                length_field: LengthField::default(),
+                hang_up: Deadline::default(),
+            }
         });
         Self {
             stream,
@@ -149,10 +164,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
             this.activity.set_reading_head(false);
         }
         if this.activity.is_busy() {
-            return read;
+            let is_closed =
+                matches!(read, Poll::Ready(Ok(()))) && buf.filled().len() == before && buf.remaining() > 0;
+            if is_closed && !head.hang_up.is_set() {
+                head.hang_up.set(Instant::now() + HALF_CLOSED);
+            }
+            return if is_closed && !head.hang_up.poll(cx) { Poll::Pending } else { read };
         }
         head.length_field.feed(&buf.filled()[before..]);
-        this.activity.set_has_length(head.length_field.found());
+        this.activity.set_lengths(head.length_field.count());
         if head.deadline.is_set() {
             // Asked on every read, not only on a pending one: a peer may drip faster than we poll.
             if head.deadline.poll(cx) {

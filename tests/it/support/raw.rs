@@ -49,6 +49,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
+    /// Closes this direction: nothing more is to come.
+    pub async fn send_no_more(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
     /// Sends `byte` again and again until the server closes the connection or `PATIENCE` ends.
     pub async fn drip(&mut self, byte: u8, every: Duration) -> bool {
         let dripping = async {

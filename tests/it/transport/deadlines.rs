@@ -33,6 +33,34 @@ async fn a_connection_that_never_tells_its_protocol_is_closed() {
     assert!(server.is_serving().await);
 }
 
+// RFC 9293 §3.6: `nc -N` and socat close their direction after the request
+#[tokio::test]
+async fn who_sends_no_more_is_answered_and_who_has_left_is_noticed() {
+    let server = Server::start(Limits { request: PATIENCE, http1_idle: PATIENCE, ..quick() }).await;
+    let echo = "POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc";
+    let mut raws = Vec::new();
+    for request in ["GET /hello HTTP/1.1\r\nhost: a\r\n\r\n", echo] {
+        let mut raw = Raw::connect(server.address).await;
+        raw.send(request).await;
+        raw.send_no_more().await;
+        raws.push(raw);
+    }
+    for raw in &mut raws {
+        assert_eq!(raw.answer().await.unwrap().status, 200);
+        assert_eq!(raw.until_closed().await.as_deref(), Some(&b""[..]));
+    }
+
+    let mut cut_short = Raw::connect(server.address).await;
+    cut_short.send(&echo[..echo.len() - 1]).await;
+    cut_short.send_no_more().await;
+    let mut left = Raw::connect(server.address).await;
+    left.send("GET /never HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    server.has_begun(1).await;
+    drop(left);
+    assert!(cut_short.until_closed().await.is_some_and(|answer| !answer.starts_with(b"HTTP/1.1 200")));
+    assert!(server.has_open("http1", 0).await);
+}
+
 // V-50
 #[tokio::test]
 async fn a_dripped_head_is_cut_off() {
