@@ -87,7 +87,7 @@ pub async fn serve(
     let drain = limits.drain;
     let metrics = telemetry.metrics().clone();
     let places = Arc::new(Places::new(&limits));
-    let edge = Edge::new(routes, telemetry, limits.request, proxies.clone(), overload);
+    let edge = Edge::new(routes, telemetry, limits.request, proxies.clone(), overload, shutdown.clone());
     let handshakes = tls.map(|tls| Arc::new(Handshakes::new(tls, &limits, metrics.clone())));
     let mut open = Open {
         handshakes,

@@ -34,6 +34,8 @@ pub(super) struct Activity {
     reading_head: AtomicBool,
     /// Whether the socket had no room for what was to be written last.
     blocked: AtomicBool,
+    /// Whether an HTTP/1 connection ends with its next answer.
+    retiring: AtomicBool,
 }
 
 impl Activity {
@@ -48,6 +50,7 @@ impl Activity {
             has_length: AtomicBool::new(false),
             reading_head: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            retiring: AtomicBool::new(false),
         })
     }
 
@@ -89,6 +92,17 @@ impl Activity {
     /// Notes whether something waits for room in the socket.
     pub(super) fn set_blocked(&self, blocked: bool) {
         self.blocked.store(blocked, Relaxed);
+    }
+
+    /// Has an HTTP/1 connection end with its next answer, which says so. To close it while it is idle would cut off a request that
+    /// is on its way, and nobody repeats a POST (RFC 9112 §9.6).
+    pub(super) fn retire(&self) {
+        self.retiring.store(true, Relaxed);
+    }
+
+    /// Whether it ends with its next answer.
+    pub(super) fn is_retiring(&self) -> bool {
+        self.retiring.load(Relaxed)
     }
 
     /// Notes whether the HTTP/1 head read last has a `Content-Length` line.

@@ -145,12 +145,13 @@ impl Connections {
             if socket.has_more() {
                 continue;
             }
-            let (retires, since) = (self.retires(activity, number, idle), Instant::now());
+            let since = Instant::now();
+            let ends = activity.idle_since().map_or(since, |idle_since| idle_since + idle);
             let mut first = [0; 64];
             let read = tokio::select! {
                 read = self.or_made_room_after(|| activity.rests_for(RECENT), socket.read(&mut first)) => read,
                 () = self.shutdown.draining() => None,
-                () = sleep_until(retires) => None,
+                () = sleep_until(ends) => None,
             };
             match read {
                 Some(Ok(length)) if length > 0 => {
@@ -165,12 +166,6 @@ impl Connections {
                 }
             }
         }
-    }
-
-    /// When a connection is asked to end: at its age, or once it has been idle for too long.
-    fn retires(&self, activity: &Activity, number: u64, idle: Duration) -> Instant {
-        let oldest = activity.opened() + self.limits.age_of(number);
-        activity.idle_since().map_or(oldest, |since| oldest.min(since + idle))
     }
 
     /// Waits until the listener drains, and a little longer: for a connection on which nothing was said yet.
@@ -212,9 +207,13 @@ impl Connections {
         // Deadlines only ever move away while the timer runs, but for a stall and for rest: they are looked for this often.
         let longest_nap = limits.write_stall.min(idle).min(rest.map_or(Duration::MAX, |_| LONGEST_NAP));
         let mut nap = longest_nap.min(rest.unwrap_or(Duration::MAX));
+        let is_http1 = rest.is_some();
         let again = Again::new();
         let mut draining = pin!(self.shutdown.draining());
         let oldest = activity.opened() + limits.age_of(number);
+        if is_http1 && oldest <= Instant::now() {
+            activity.retire();
+        }
         let mut timer = pin!(sleep_until(oldest.min(Instant::now() + nap)));
         let mut looked_at = pin!(self.places.looked_at());
         let mut requests_seen = 0;
@@ -240,7 +239,16 @@ impl Connections {
                     if overdue.is_some_and(|at| at <= now) {
                         return Err(End::Overdue);
                     }
-                    let retires = self.retires(activity, number, idle);
+                    // An idle connection of HTTP/1 does not end for its age: see `Activity::retire`.
+                    let retires = match activity.idle_since().map(|since| since + idle) {
+                        Some(idle) if is_http1 => {
+                            if oldest <= now {
+                                activity.retire();
+                            }
+                            idle
+                        }
+                        idle => idle.map_or(oldest, |idle| oldest.min(idle)),
+                    };
                     if retires <= now && !finishing {
                         finishing = true;
                         overdue = Some(now + limits.drain);

@@ -27,6 +27,7 @@ use super::{
     proxy::Proxies,
     refusal::{FRAMED_TWICE, Form, HANDLER_PANICKED, NO_HOST, REQUEST_TIMED_OUT, Refusal, UNKNOWN_CODING},
     router::Routes,
+    shutdown::Shutdown,
 };
 use crate::{
     grpc,
@@ -47,6 +48,7 @@ pub(super) struct Edge {
     request: Duration,
     proxies: Option<Proxies>,
     overload: Option<Arc<Overload>>,
+    shutdown: Shutdown,
 }
 
 impl Edge {
@@ -57,8 +59,9 @@ impl Edge {
         request: Duration,
         proxies: Option<Proxies>,
         overload: Option<Arc<Overload>>,
+        shutdown: Shutdown,
     ) -> Self {
-        Self { routes, telemetry, request, proxies, overload }
+        Self { routes, telemetry, request, proxies, overload, shutdown }
     }
 
     /// The peer of a request that came over this connection.
@@ -200,6 +203,7 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
         request.extensions_mut().insert(peer);
         let observation = edge.telemetry.begin(&mut request);
         let mut begun = edge.begin(request, has_length);
+        begun.close |= begun.is_http1 && (self.activity.is_retiring() || edge.shutdown.is_leaving());
         // What is here is used where it lies: the future of a request is moved several times.
         Box::pin(async move {
             if is_next_turn {

@@ -1,9 +1,18 @@
 //! The end of the service: running, then leaving, then draining, then forced.
 //!
-//! After the first SIGTERM or SIGINT readiness is off, and for a while all is served as before, so that balancers can notice. Then
-//! it drains: listeners close, connections finish what they have begun. A second signal forces: everything still open is dropped at once. Either way the process ends well (exit code 0).
+//! After the first SIGTERM or SIGINT readiness is off, and for a while all is served as before, so that balancers can notice;
+//! only that an HTTP/1 connection ends with its next answer. Then it drains: listeners close, connections finish what they have begun. A second signal forces: everything still open is dropped at once. Either way the process ends well (exit code 0).
 
-use std::{convert::Infallible, future::pending, io, time::Duration};
+use std::{
+    convert::Infallible,
+    future::pending,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -26,22 +35,31 @@ pub enum Phase {
 
 /// A handle on the end of the service; clones share it.
 #[derive(Clone, Debug)]
-pub struct Shutdown(watch::Sender<Phase>);
+pub struct Shutdown {
+    phase: watch::Sender<Phase>,
+    /// Whether it is on its way, for who asks with every request.
+    leaving: Arc<AtomicBool>,
+}
 
 impl Shutdown {
     /// A service that is running.
     pub fn new() -> Self {
-        Self(watch::Sender::new(Phase::Running))
+        Self { phase: watch::Sender::new(Phase::Running), leaving: Arc::default() }
     }
 
     /// How far the end has come.
     pub fn phase(&self) -> Phase {
-        *self.0.borrow()
+        *self.phase.borrow()
     }
 
     /// Whether nothing new is taken on.
     pub fn is_draining(&self) -> bool {
         self.phase() >= Phase::Draining
+    }
+
+    /// Whether the service is no longer ready.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     /// Says that a graceful end is to come.
@@ -103,7 +121,8 @@ impl Shutdown {
     }
 
     fn advance(&self, to: Phase) {
-        self.0.send_if_modified(|phase| {
+        self.leaving.store(true, Ordering::Relaxed);
+        self.phase.send_if_modified(|phase| {
             let later = to > *phase;
             *phase = to.max(*phase);
             later
@@ -112,7 +131,7 @@ impl Shutdown {
 
     async fn reached(&self, phase: Phase) {
         // An error means that every sender is gone, but `self` is one.
-        let _ = self.0.subscribe().wait_for(|now| *now >= phase).await;
+        let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
     }
 }
 

@@ -5,7 +5,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::process::{Process, SERVICE as TOML};
+use crate::support::{
+    process::{Process, SERVICE as TOML},
+    raw,
+};
 
 const CONTINUE: &[u8; 25] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -76,6 +79,8 @@ async fn readiness_goes_off_some_time_before_the_listener() {
     for address in [server.address, server.ops] {
         assert!(server.eventually(async |this| this.get(address, "/readyz").await == Some(503)).await);
     }
+    let answer = raw::request(server.address, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     assert_eq!(token(&server, "service").await, 200);
     server.signal("TERM");
     assert_eq!(server.ended().await.code(), Some(0));
