@@ -117,11 +117,13 @@ where
 }
 
 /// Keeps the details of dependencies out of the log, whatever the filter lets through: h2 quotes a malformed path or
-/// authority at DEBUG, and either may hold a token (V-71).
+/// authority at DEBUG, and either may hold a token (V-71). Of what peers do wrong h2 warns frame by frame, as many times as they
+/// please (V-56).
 fn discretion() -> FilterFn {
     FilterFn::new(|metadata| {
         let target = metadata.target();
-        *metadata.level() <= Level::INFO || target == "mintage" || target.starts_with("mintage::")
+        let most = if target.starts_with("h2::") { Level::ERROR } else { Level::INFO };
+        *metadata.level() <= most || target == "mintage" || target.starts_with("mintage::")
     })
 }
 
@@ -247,7 +249,8 @@ mod tests {
         tracing::subscriber::with_default(records, || {
             tracing::debug!(target: "h2::server", "a path");
             tracing::trace!(target: "mintages", "somebody else's");
-            tracing::warn!(target: "h2::server", "a warning");
+            tracing::warn!(target: "h2::proto::ping_pong", "once per frame");
+            tracing::warn!(target: "rustls", "a warning");
             tracing::trace!(target: "mintage::rest", "ours");
         });
         let written = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
