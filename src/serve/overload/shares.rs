@@ -6,8 +6,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// More than there will be heavy askers; four KiB.
-const SLOTS: usize = 1024;
+/// More than there will be heavy askers; 16 KiB.
+const SLOTS: usize = 4096;
 
 /// All of the requests of a slot; of a level, one request per window.
 pub(super) const ALL: u32 = 256;
