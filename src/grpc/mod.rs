@@ -13,6 +13,7 @@
 //! - `call`: what the connection and the log contribute
 //! - `codec`: messages and their buffers
 //! - `error`: oauth::Error -> tonic::Status
+//! - `health`: how many may watch it
 //! - `json`: JSON -> google.protobuf.Struct
 //! - `time`: instants and durations -> google.protobuf
 //! - `redact`: Debug without secrets
@@ -26,6 +27,7 @@ mod client_service;
 mod codec;
 mod error;
 mod explain_messages;
+mod health;
 mod json;
 mod key_service;
 mod redact;
@@ -55,6 +57,8 @@ use tonic_health::{
 };
 use tower::ServiceExt;
 
+use self::watch::Streams;
+
 pub use client_messages::{ClientMessages, to_registration};
 pub(crate) use error::{explain, explained};
 pub use explain_messages::ExplainMessages;
@@ -82,6 +86,12 @@ const ADMIN_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/admin
 
 /// The methods that are found by their whole path rather than by their service, which spares its parameters.
 const BY_PATH: [&str; 5] = ["Issue", "Introspect", "BatchIntrospect", "Revoke", "UserInfo"];
+
+/// How many may watch the health of one listener.
+const MAX_WATCHES: usize = 1024;
+
+/// The longest message of health and reflection, which hold one name.
+const MAX_SMALL_MESSAGE: usize = 4 * 1024;
 
 /// What reflection serves on the public port.
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
@@ -117,9 +127,14 @@ pub fn routes(
     let (reporter, health) = tonic_health::server::health_reporter();
     let reporter = Health { reporter, ending };
     reporter.start_as_not_serving();
-    let service = unary::Unary(service);
+    let longest = settings.max_message_bytes;
+    let service = unary::Unary { service, longest };
+    let health = bounded(health, &reporter);
     let mut routes = Routes::builder();
-    routes.add_service(service.clone()).add_service(unary::Unary(keys)).add_service(health);
+    routes
+        .add_service(service.clone())
+        .add_service(unary::Unary { service: keys, longest })
+        .add_service(health);
     if settings.reflection {
         reflect(&mut routes, &[DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET])?;
     }
@@ -162,12 +177,26 @@ pub fn admin_routes(
         .max_decoding_message_size(settings.max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip);
     let mut routes = Routes::builder();
-    let health = HealthServer::new(HealthService::from_health_reporter(health.reporter.clone()));
-    routes.add_service(unary::Unary(clients)).add_service(unary::Unary(keys)).add_service(health);
+    let service = HealthServer::new(HealthService::from_health_reporter(health.reporter.clone()));
+    let longest = settings.max_message_bytes;
+    routes
+        .add_service(unary::Unary { service: clients, longest })
+        .add_service(unary::Unary { service: keys, longest })
+        .add_service(bounded(service, health));
     if settings.reflection {
         reflect(&mut routes, &[ADMIN_DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET])?;
     }
     Ok(routes.routes().into_axum_router())
+}
+
+/// The health service with bounds.
+fn bounded<H: tonic_health::pb::health_server::Health>(
+    service: HealthServer<H>,
+    health: &Health,
+) -> health::Health<unary::Unary<HealthServer<H>>> {
+    let service = service.max_decoding_message_size(MAX_SMALL_MESSAGE);
+    let service = unary::Unary { service, longest: MAX_SMALL_MESSAGE };
+    health::Health { service, streams: Streams::new(MAX_WATCHES, health.ending.subscribe()) }
 }
 
 /// Adds both versions of reflection, for the services of these descriptor sets.
@@ -180,7 +209,9 @@ fn reflect(
             builder.register_encoded_file_descriptor_set(set)
         })
     };
-    routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?);
+    let v1 = builder().build_v1()?.max_decoding_message_size(MAX_SMALL_MESSAGE);
+    let v1alpha = builder().build_v1alpha()?.max_decoding_message_size(MAX_SMALL_MESSAGE);
+    routes.add_service(v1).add_service(v1alpha);
     Ok(())
 }
 
