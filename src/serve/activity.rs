@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -36,6 +36,8 @@ pub(super) struct Activity {
     blocked: AtomicBool,
     /// Whether an HTTP/1 connection ends with its next answer.
     retiring: AtomicBool,
+    /// Bytes that are kept of requests which have not come to their end.
+    kept: AtomicUsize,
 }
 
 impl Activity {
@@ -51,6 +53,7 @@ impl Activity {
             reading_head: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             retiring: AtomicBool::new(false),
+            kept: AtomicUsize::new(0),
         })
     }
 
@@ -113,6 +116,16 @@ impl Activity {
     /// Whether the HTTP/1 head read last has a `Content-Length` line, even if hyper removed it.
     pub(super) fn has_length(&self) -> bool {
         self.has_length.load(Relaxed)
+    }
+
+    /// Notes that so many bytes are kept; returns how many were before.
+    pub(super) fn keep(&self, bytes: usize) -> usize {
+        self.kept.fetch_add(bytes, Relaxed)
+    }
+
+    /// Notes that so many of them are not any more.
+    pub(super) fn let_go(&self, bytes: usize) {
+        self.kept.fetch_sub(bytes, Relaxed);
     }
 
     /// Notes that a request's head was read; it is in progress until the returned value is dropped.

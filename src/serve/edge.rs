@@ -25,13 +25,17 @@ use super::{
     inline,
     overload::{Admitted, Overload},
     proxy::Proxies,
-    refusal::{FRAMED_TWICE, Form, HANDLER_PANICKED, NO_HOST, REQUEST_TIMED_OUT, Refusal, UNKNOWN_CODING},
+    refusal::{
+        FRAMED_TWICE, Form, HANDLER_PANICKED, NO_HOST, OVERLOADED, REQUEST_TIMED_OUT, Refusal, UNKNOWN_CODING,
+    },
     router::Routes,
     shutdown::Shutdown,
+    unfinished::{Counted, Unfinished},
 };
 use crate::{
     grpc,
     peer::Peer,
+    refusal::RefusalReason,
     telemetry::{RequestRecord, Telemetry},
 };
 
@@ -49,6 +53,7 @@ pub(super) struct Edge {
     proxies: Option<Proxies>,
     overload: Option<Arc<Overload>>,
     shutdown: Shutdown,
+    unfinished: Arc<Unfinished>,
 }
 
 impl Edge {
@@ -61,11 +66,11 @@ impl Edge {
         overload: Option<Arc<Overload>>,
         shutdown: Shutdown,
     ) -> Self {
-        Self { routes, telemetry, request, proxies, overload, shutdown }
+        Self { routes, telemetry, request, proxies, overload, shutdown, unfinished: Arc::default() }
     }
 
     /// The peer of a request that came over this connection.
-    fn peer_of(&self, connection: &Peer, request: &Request<Body>) -> Peer {
+    fn peer_of<B>(&self, connection: &Peer, request: &Request<B>) -> Peer {
         match &self.proxies {
             Some(proxies) => proxies.peer_of(connection, request.headers()),
             None => connection.clone(),
@@ -115,11 +120,15 @@ impl Edge {
             Way::Answer(answer) => Ok(mem::take(&mut **answer)),
             Way::Refusal(refusal) => Err(*refusal),
         };
-        if let (Some(overload), Some(admitted)) = (&self.overload, admitted)
-            && let Some(reason) = record.too_many()
-        {
-            overload.refused(admitted, reason);
-        }
+        let answer = match (record.too_many(), &self.overload, admitted) {
+            // Its body was not read to the end, see `unfinished`.
+            (Some(RefusalReason::Overloaded), ..) => Err(OVERLOADED),
+            (Some(reason), Some(overload), Some(admitted)) => {
+                overload.refused(admitted, reason);
+                answer
+            }
+            _ => answer,
+        };
         let mut close = begun.close;
         let mut response = answer.unwrap_or_else(|refusal| {
             record.set_error(refusal.error);
@@ -198,10 +207,12 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
                     });
                 }
             };
-        let mut request = request.map(Body::new);
+        let mut request = request;
         let peer = edge.peer_of(&self.peer, &request);
         request.extensions_mut().insert(peer);
         let observation = edge.telemetry.begin(&mut request);
+        let record = Arc::clone(observation.record());
+        let request = Counted::of(request, &edge.unfinished, &self.activity, record).map(Body::new);
         let mut begun = edge.begin(request, has_length);
         begun.close |= begun.is_http1 && (self.activity.is_retiring() || edge.shutdown.is_leaving());
         // What is here is used where it lies: the future of a request is moved several times.

@@ -13,6 +13,7 @@
 //! - `again`: what wakes itself is polled again, past the scheduler
 //! - `inline`: how many requests are answered in one turn of their connection
 //! - `socket`, `activity`: what a connection is doing right now, for deadlines that hyper does not have
+//! - `unfinished`: how much is kept of requests that have not come to their end
 //! - `length_field`: what hyper hides of a request that is framed twice
 //! - `edge`: what happens to every request: peer, telemetry, deadline, panic isolation
 //! - [`overload`]: who gets in when more comes than can be served
@@ -39,6 +40,7 @@ pub mod router;
 pub mod shutdown;
 mod socket;
 pub mod tls;
+mod unfinished;
 
 pub use self::{
     accept::{Listener, serve},

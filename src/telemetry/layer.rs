@@ -74,7 +74,7 @@ pub struct Observation {
 
 impl Observation {
     /// What is known of the request.
-    pub fn record(&self) -> &RequestRecord {
+    pub fn record(&self) -> &Arc<RequestRecord> {
         &self.record
     }
 

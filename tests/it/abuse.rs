@@ -18,6 +18,7 @@ mod places;
 mod readers;
 mod resets;
 mod together;
+mod unfinished;
 
 use std::{
     fs,

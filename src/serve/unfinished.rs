@@ -1,0 +1,148 @@
+//! How much is kept of requests that have begun and not come to their end.
+//!
+//! Whoever begins requests and does not end them has the server keep what came of them. A connection may have a little of that, as
+//! much as is reckoned for it in any case (`app::memory`). For more there is one store for all connections, and a request that finds
+//! it empty is refused. What has come whole is not counted: it is being worked off, in queues that are bounded.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+};
+
+use axum::body::Bytes;
+use http::Request;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::activity::Activity;
+use crate::{refusal::RefusalReason, telemetry::RequestRecord};
+
+/// Bytes that a connection may have without asking.
+const OWN: usize = 16 * 1024;
+
+/// Bytes beyond that for all connections together.
+const COMMON: usize = 16 * 1024 * 1024;
+
+/// What a request takes that has begun, each field of its head, and each piece of its body beside the bytes in it.
+const PER_REQUEST: usize = 4 * 1024;
+const PER_FIELD: usize = 160;
+const PER_PIECE: usize = 64;
+
+/// What all connections of a listener have taken of the common store.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished(AtomicUsize);
+
+impl Unfinished {
+    fn take(&self, bytes: usize) -> bool {
+        let taken = self.0.fetch_add(bytes, Relaxed);
+        let is_there = taken + bytes <= COMMON;
+        if !is_there {
+            self.give_back(bytes);
+        }
+        is_there
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Relaxed);
+    }
+}
+
+/// The body of a request, counted until its end has come.
+#[derive(Debug)]
+pub(super) struct Counted {
+    body: Incoming,
+    common: Arc<Unfinished>,
+    activity: Arc<Activity>,
+    record: Arc<RequestRecord>,
+    kept: Kept,
+    is_refused: bool,
+}
+
+/// What is kept of one request.
+#[derive(Debug, Default)]
+struct Kept {
+    bytes: usize,
+    of_common: usize,
+}
+
+impl Counted {
+    /// Counts the head of a request that has a body, and the body as it comes.
+    pub(super) fn of(
+        request: Request<Incoming>,
+        common: &Arc<Unfinished>,
+        activity: &Arc<Activity>,
+        record: Arc<RequestRecord>,
+    ) -> Request<Self> {
+        let head = PER_REQUEST + request.headers().len() * PER_FIELD;
+        request.map(|body| {
+            let has_more = !body.is_end_stream();
+            let (common, activity) = (Arc::clone(common), Arc::clone(activity));
+            let mut counted =
+                Self { body, common, activity, record, kept: Kept::default(), is_refused: false };
+            counted.is_refused = has_more && !counted.keep(head);
+            counted
+        })
+    }
+
+    /// Counts so many bytes. Returns whether they may be kept.
+    fn keep(&mut self, bytes: usize) -> bool {
+        let before = self.activity.keep(bytes);
+        let beyond = (before + bytes).max(OWN) - before.max(OWN);
+        let may_keep = beyond == 0 || self.common.take(beyond);
+        self.kept.bytes += bytes;
+        self.kept.of_common += if may_keep { beyond } else { 0 };
+        may_keep
+    }
+
+    fn let_go(&mut self) {
+        let Kept { bytes, of_common } = std::mem::take(&mut self.kept);
+        self.activity.let_go(bytes);
+        self.common.give_back(of_common);
+    }
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = axum::BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+        let this = &mut *self;
+        if !this.is_refused {
+            let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+            let is_over = frame.is_none() || this.body.is_end_stream();
+            let length = frame.as_ref().and_then(|frame| Some(frame.as_ref().ok()?.data_ref()?.len()));
+            if is_over {
+                this.let_go();
+            } else if let Some(length) = length {
+                this.is_refused = !this.keep(PER_PIECE + length);
+            }
+            if !this.is_refused {
+                return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            }
+        }
+        // The edge answers for it.
+        this.record.set_too_many(RefusalReason::Overloaded);
+        Poll::Ready(Some(Err("too much is unfinished".into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        !self.is_refused && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
