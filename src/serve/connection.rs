@@ -72,7 +72,7 @@ impl Connections {
             .timer(TokioTimer::new())
             .header_read_timeout(None) // see `socket`
             .max_header_size(usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX))
-            .max_buf_size(64 * 1024);
+            .max_buf_size(2 * usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX / 2));
         let mut http2 = http2::Builder::new(Inline);
         http2
             .timer(TokioTimer::new())
@@ -216,7 +216,7 @@ impl Connections {
         }
         let mut timer = pin!(sleep_until(oldest.min(Instant::now() + nap)));
         let mut looked_at = pin!(self.places.looked_at());
-        let mut requests_seen = 0;
+        let (mut requests_seen, mut seen_at) = (0, Instant::now());
         let mut finishing = false;
         let mut overdue: Option<Instant> = None;
         loop {
@@ -265,7 +265,9 @@ impl Connections {
                 () = looked_at.as_mut(), if !finishing => {
                     looked_at.set(self.places.looked_at());
                     let requests = activity.requests();
-                    if requests == requests_seen && !activity.is_busy() {
+                    if requests != requests_seen {
+                        (requests_seen, seen_at) = (requests, Instant::now());
+                    } else if !activity.is_busy() || seen_at.elapsed() > limits.request {
                         self.edge.telemetry().metrics().connection_dropped("idle");
                         finishing = true;
                         let at = Instant::now() + ROOM_GRACE;
@@ -273,7 +275,6 @@ impl Connections {
                         timer.as_mut().reset(at);
                         connection.as_mut().finish();
                     }
-                    requests_seen = requests;
                 }
             }
         }

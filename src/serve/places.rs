@@ -3,7 +3,8 @@
 //! When all places are taken, whoever needs theirs least makes room, so that a table full of idle connections locks nobody
 //! out: connections queue up to be looked at, and one that has had no request since it was looked at last is closed, while
 //! one that has goes to the end of the queue (the page replacement that is called "second chance"). One on which nothing
-//! was said yet, or that rests, is closed at the first look; one with a request in progress never is.
+//! was said yet, or that rests, is closed at the first look. One with a request in progress is not, unless it has had no
+//! other for longer than a request may take: what it has is a stream, whose caller calls again.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -7,7 +7,7 @@ use mintage::serve::Limits;
 use tokio::time::timeout;
 
 use super::{
-    Server, call, http2, quick,
+    EMPTY_MESSAGE, Server, call, grpc_request, http2, quick,
     raw::{self, PATIENCE, Raw},
 };
 
@@ -68,6 +68,22 @@ async fn resets_before_and_after_accept_end_nothing() {
         raw.stream.set_zero_linger().unwrap();
     }
     assert!(server.is_serving().await);
+}
+
+// F-26: nobody keeps others out by what is in progress for ever
+#[tokio::test]
+async fn a_stream_makes_room_in_the_end() {
+    let server = Server::start(Limits { max_connections: 1, ..quick() }).await;
+    let client = http2(server.address).await;
+    let watch = grpc_request("/grpc.health.v1.Health/Watch").body(()).unwrap();
+    let (response, mut body) = client.clone().send_request(watch, false).unwrap();
+    body.send_data(EMPTY_MESSAGE.into(), true).unwrap();
+    let response = response.await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut raw = Raw::connect(server.address).await;
+    raw.send("GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(raw.answer().await.unwrap().status, 200);
+    drop(response);
 }
 
 // V-57: bytes of TLS on a port without it
