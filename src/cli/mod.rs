@@ -116,9 +116,12 @@ pub fn run(serve: impl FnOnce(Config) -> Result<(), String>) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use clap::CommandFactory;
 
     use super::*;
+    use crate::config;
 
     #[test]
     fn the_arguments_are_consistent() {
@@ -133,5 +136,23 @@ mod tests {
             command.get_subcommands().for_each(check);
         }
         check(&Cli::command());
+    }
+
+    // A variable that one command documents, exported in a shell, must not break another.
+    #[test]
+    fn every_variable_of_a_help_text_is_known() {
+        fn variables(command: &mut clap::Command, found: &mut BTreeSet<String>) {
+            let help = command.render_long_help().to_string();
+            let words = help.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+            found.extend(words.filter(|word| word.starts_with("MINTAGE_")).map(str::to_owned));
+            command.get_subcommands_mut().for_each(|command| variables(command, found));
+        }
+        let mut found = BTreeSet::new();
+        variables(&mut Cli::command(), &mut found);
+        assert!(found.len() >= 4, "{found:?}");
+        let environment = found.iter().map(|name| (name, "x")).collect();
+        let sources = config::Sources { environment, ..config::Sources::default() };
+        let problems = config::load(&sources).unwrap_err().to_string();
+        assert!(!problems.contains("is not known"), "{problems}");
     }
 }

@@ -59,11 +59,17 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment 
     }
 }
 
-/// Where commands that call a running server find their access token. The server has no use for it.
+/// Where commands that call a running server find their access token.
 pub const TOKEN_VARIABLE: &str = "MINTAGE_TOKEN";
 
+/// Where `mintage token get` finds the secret of its client.
+pub const CLIENT_SECRET_VARIABLE: &str = "MINTAGE_CLIENT_SECRET";
+
+/// What commands read themselves. The server has no use for it.
+const OF_COMMANDS: [&str; 2] = [TOKEN_VARIABLE, CLIENT_SECRET_VARIABLE];
+
 fn concerns_the_server(name: &str) -> bool {
-    if name.starts_with("MINTAGE_") && name != TOKEN_VARIABLE {
+    if name.starts_with("MINTAGE_") && !OF_COMMANDS.contains(&name) {
         return !is_service_link(name);
     }
     SETTINGS

@@ -10,6 +10,7 @@ use std::{
 use super::{Arguments, AssertionType, Grant, Method};
 use crate::{
     cli::{http, new_client, output::Failure},
+    config::sources::CLIENT_SECRET_VARIABLE,
     jose::{JwsAlgorithm, PrivateKey},
     secret::Secret,
 };
@@ -19,9 +20,6 @@ const MAX_LENGTH: u64 = 256 * 1024;
 
 /// How long a request may take altogether.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The variable that may hold the secret.
-const SECRET_VARIABLE: &str = "MINTAGE_CLIENT_SECRET";
 
 /// Everything that was given.
 #[derive(Debug)]
@@ -121,7 +119,8 @@ impl Credentials {
 
 /// `--auth`, or what is given tells.
 fn method(arguments: &Arguments) -> Method {
-    let has_secret = arguments.client_secret_file.is_some() || std::env::var_os(SECRET_VARIABLE).is_some();
+    let has_secret =
+        arguments.client_secret_file.is_some() || std::env::var_os(CLIENT_SECRET_VARIABLE).is_some();
     arguments.auth.unwrap_or(if arguments.assertion_file.is_some() && arguments.grant != Grant::JwtBearer {
         Method::Assertion
     } else if arguments.cert.is_some() {
@@ -188,14 +187,14 @@ fn identity(method: Method, arguments: &Arguments) -> Result<Option<Secret<Vec<u
 }
 
 fn secret(arguments: &Arguments) -> Result<Secret<String>, Failure> {
-    let secret = match (&arguments.client_secret_file, std::env::var(SECRET_VARIABLE)) {
+    let secret = match (&arguments.client_secret_file, std::env::var(CLIENT_SECRET_VARIABLE)) {
         (Some(file), _) => text(file)?,
         (None, Ok(secret)) => Secret::new(secret),
         (None, Err(_)) => Secret::from(""),
     };
     if secret.expose().is_empty() {
         return Err(Failure::misused(format!(
-            "the secret is missing; set {SECRET_VARIABLE}, or name its file with --client-secret-file"
+            "the secret is missing; set {CLIENT_SECRET_VARIABLE}, or name its file with --client-secret-file"
         )));
     }
     Ok(secret)
