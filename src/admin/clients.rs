@@ -20,7 +20,7 @@ use crate::{
         Issuer, Revocations,
         client::{
             Client, ClientDirectory, ClientId, ClientRegistration, IntrospectPermission,
-            document::ClientDocument,
+            document::{ClientDocument, InvalidDocument},
             registration::{InvalidMember, RegistrationDefaults},
             secret::SecretVerifier,
         },
@@ -184,7 +184,7 @@ impl ClientAdmin {
             registration.client_id = format!("c_{}", base64url(random::bytes::<16>(&*self.0.random)?));
         }
         let mut violations = self.violations(&registration);
-        violations.extend(self.secret_violations(&secret));
+        violations.extend(self.secret_violations(&secret, "secret_expire_time"));
         if secret.is_asked_for() && !secrets::may_have_secret(&registration) {
             let problem = secrets::useless(&registration);
             violations.push(Violation { member: "client_secret", problem });
@@ -195,7 +195,8 @@ impl ClientAdmin {
         let client_id = known(&registration.client_id)?;
         let taken = || {
             AdminError::AlreadyExists(format!(
-                "{client_id:?} is registered already; choose another client_id"
+                "{:?} is registered already; choose another client_id",
+                client_id.as_str()
             ))
         };
         if self.configured(client_id.as_str()).is_some() {
@@ -408,10 +409,10 @@ impl ClientAdmin {
     fn check(&self, document: &ClientDocument) -> Result<(), AdminError> {
         let mut violations = self.violations(&document.registration);
         if violations.is_empty() {
-            let problems = document.to_client(&self.0.defaults).err();
-            violations.extend(
-                problems.map(|problem| Violation { member: "client_secret", problem: problem.to_string() }),
-            );
+            violations.extend(document.to_client(&self.0.defaults).err().map(|error| match error {
+                InvalidDocument::Member(invalid) => invalid.into(),
+                other => Violation { member: "client_secret", problem: other.to_string() },
+            }));
         }
         if violations.is_empty() { Ok(()) } else { Err(AdminError::InvalidArgument(violations)) }
     }

@@ -66,7 +66,7 @@ impl ClientAdmin {
         new: &NewSecret,
     ) -> Result<(SecretInfo, Option<Secret<String>>), AdminError> {
         let client_id = self.changeable(client_id)?;
-        let violations = self.secret_violations(new);
+        let violations = self.secret_violations(new, "expire_time");
         if !violations.is_empty() {
             return Err(AdminError::InvalidArgument(violations));
         }
@@ -171,8 +171,8 @@ impl ClientAdmin {
             .map_err(AdminError::Internal)
     }
 
-    /// Everything that is wrong with a new secret.
-    pub(super) fn secret_violations(&self, new: &NewSecret) -> Vec<Violation> {
+    /// Everything that is wrong with a new secret. `expire_time` is what the request calls its end.
+    pub(super) fn secret_violations(&self, new: &NewSecret, expire_time: &'static str) -> Vec<Violation> {
         let mut violations = Vec::new();
         let sound = |secret: &Secret<String>| {
             let secret = secret.expose();
@@ -188,8 +188,9 @@ impl ClientAdmin {
         if let Some(expires_at) = new.expires_at
             && (expires_at <= self.now() || new.not_before.is_some_and(|from| expires_at <= from))
         {
-            let problem = "it must be in the future and after not_before_time".to_owned();
-            violations.push(Violation { member: "expire_time", problem });
+            let after = new.not_before.map_or("", |_| " and after not_before_time");
+            let problem = format!("it must be in the future{after}");
+            violations.push(Violation { member: expire_time, problem });
         }
         violations
     }

@@ -396,6 +396,9 @@ fn a_secret_file_holds_one_line_of_text() {
             "{problems:?}"
         );
     }
+    let hash = "[[clients]]\nclient_id = \"a\"\nclient_secret_hash = \"x\"\n";
+    let problems = File::new(hash).problems(dev(&[]));
+    assert!(problems.len() == 1 && !problems[0].contains("is missing"), "{problems:?}");
     let file = File::new(&client("s")).beside("s", b"a\n\n");
     assert!(file.load(dev(&[])).is_err()); // one newline is trimmed, the second is no VSCHAR
 }

@@ -126,7 +126,8 @@ impl Together<'_> {
                     "client_secret",
                     format!(
                         "has {} bytes, too few for {alg}: client_secret_jwt needs 32 for HS256, 48 for HS384, 64 for HS512 \
-                         (RFC 7518 section 3.2)",
+                         (RFC 7518 section 3.2); a generated secret serves HS256 and HS384, for HS512 choose one of at \
+                         least 64 bytes",
                         sealed.secret_length()
                     ),
                 );

@@ -199,7 +199,9 @@ impl ClientRegistration {
         let token_endpoint_auth_method = self.token_endpoint_auth_method.as_deref().and_then(|text| {
             problems.take("token_endpoint_auth_method", text.parse::<TokenEndpointAuthMethod>())
         });
+        let before = problems.0.len();
         let mut secrets = secrets(token_endpoint_auth_method, &mut problems);
+        let secret_refused = problems.0.len() > before;
         let grant_types = self.grant_types.as_ref().map_or_else(
             || vec![GrantType::ClientCredentials],
             |names| {
@@ -248,7 +250,8 @@ impl ClientRegistration {
             let unused = token_endpoint_auth_method.is_some_and(|method| !method.uses_secret());
             secrets.retain(|_| !unused);
         } else {
-            let needs_secret = self.federated.is_empty();
+            // One that was refused is not missing.
+            let needs_secret = self.federated.is_empty() && !secret_refused;
             let checked = check_method(token_endpoint_auth_method, needs_secret, secrets.len());
             problems.take("client_secret", checked);
         }

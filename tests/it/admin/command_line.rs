@@ -225,7 +225,26 @@ fn a_chosen_secret_comes_from_a_file_or_standard_input_and_is_not_printed() {
 fn what_is_wrong_is_said_in_one_sentence() {
     let host = Host::new();
     host.json(&["create", "--client-id", "taken"]);
-    host.client(&["create", "--client-id", "taken"]).failed(1, "is registered already");
+    host.client(&["create", "--client-id", "taken"])
+        .failed(1, "error: \"taken\" is registered already; choose");
+    host.client(&["create", "--client-id", "taken", "--validate-only"])
+        .failed(1, "error: \"taken\" is registered");
+    host.client(&["create", "--expires", "2001-01-31T12:00:00Z"])
+        .failed(2, "error: secret_expire_time: it must be in the future\n");
+    host.client(&["secret", "add", "taken", "--expires", "2001-01-31T12:00:00Z"])
+        .failed(2, "error: expire_time: it must be in the future\n");
+    host.client(&["secret", "add", "taken", "--not-before", "2h", "--expires", "1h"])
+        .failed(2, "error: expire_time: it must be in the future and after not_before_time\n");
+    // The server makes secrets of 48 bytes.
+    let jwt = ["create", "--auth-method", "client_secret_jwt", "--auth-signing-alg"];
+    host.json(&[&jwt[..], &["HS384"]].concat());
+    host.client(&[&jwt[..], &["HS512"]].concat())
+        .failed(2, "error: client_secret: has 48 bytes, too few for HS512");
+    host.client(&[&jwt[..], &["HS512"]].concat()).failed(2, "for HS512 choose one of at least 64 bytes");
+    let chosen = |name: &str| host.file(name, &format!("correct horse battery {name}"));
+    host.json(&["create", "--client-id", "chosen", "--secret-file", &chosen("a")]);
+    host.client(&["secret", "add", "chosen", "--secret-file", &chosen("b")])
+        .failed(2, "error: client_secret: only one secret of a client may be a chosen one");
     host.client(&["create", "--client-id", "configured"]).failed(1, "configuration file");
     host.client(&["update", "configured", "--scope", "x"]).failed(1, "change it there");
     host.client(&["delete", "configured"]).failed(1, "change it there");
