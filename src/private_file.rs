@@ -30,7 +30,7 @@ pub fn read(path: &Path, max_length: u64) -> Result<Option<Zeroizing<Vec<u8>>>, 
         }
         Err(error) => return Err(cannot("read", &error)),
     };
-    check_owned(&file)?;
+    check_owned(&file, path)?;
     let mut text = Zeroizing::new(Vec::new());
     file.take(max_length + 1).read_to_end(&mut text).map_err(|error| cannot("read", &error))?;
     if text.len() as u64 > max_length {
@@ -39,7 +39,7 @@ pub fn read(path: &Path, max_length: u64) -> Result<Option<Zeroizing<Vec<u8>>>, 
     Ok(Some(text))
 }
 
-fn check_owned(file: &File) -> Result<(), String> {
+fn check_owned(file: &File, path: &Path) -> Result<(), String> {
     let metadata = file.metadata().map_err(|error| cannot("read", &error))?;
     if !metadata.is_file() {
         return Err("is not a regular file".to_owned());
@@ -48,7 +48,11 @@ fn check_owned(file: &File) -> Result<(), String> {
         return Err(format!("belongs to another user (uid {})", metadata.uid()));
     }
     if metadata.mode() & 0o077 != 0 {
-        return Err(format!("is open to other users (mode {:04o}, not 0600)", metadata.mode() & 0o7777));
+        return Err(format!(
+            "is open to other users (mode {:04o}, not 0600; `chmod 600 {}` closes it)",
+            metadata.mode() & 0o7777,
+            path.display()
+        ));
     }
     Ok(())
 }

@@ -9,9 +9,15 @@ use std::{
     process::ExitCode,
 };
 
-use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+use clap::{
+    CommandFactory,
+    error::{ContextKind, ContextValue, Error, ErrorKind},
+};
 
-use super::output::{Failure, Output};
+use super::{
+    Cli,
+    output::{Failure, Output},
+};
 
 /// Prints the help that was asked for, or the error.
 pub(super) fn answer(error: &Error, arguments: &[OsString]) -> ExitCode {
@@ -20,7 +26,7 @@ pub(super) fn answer(error: &Error, arguments: &[OsString]) -> ExitCode {
         let _ = io::stdout().write_all(error.render().to_string().as_bytes());
         return ExitCode::SUCCESS;
     }
-    output(arguments).finish(Err(Failure::misused(sentence(error))))
+    output(arguments).finish(Err(Failure::misused(sentence(error, arguments))))
 }
 
 /// `--output` as far as it can be told from arguments that did not parse.
@@ -31,7 +37,7 @@ fn output(arguments: &[OsString]) -> Output {
     if json { Output::Json } else { Output::Text }
 }
 
-fn sentence(error: &Error) -> String {
+fn sentence(error: &Error, arguments: &[OsString]) -> String {
     let argument = context(error, ContextKind::InvalidArg);
     let problem = match error.kind() {
         ErrorKind::InvalidSubcommand => {
@@ -67,7 +73,20 @@ fn sentence(error: &Error) -> String {
         }
         _ => "the arguments cannot be understood".to_owned(),
     };
-    format!("{problem}; see `mintage --help`")
+    format!("{problem}; see `{} --help`", command(arguments))
+}
+
+/// The command that was meant, as far as its names were typed.
+fn command(arguments: &[OsString]) -> String {
+    let root = Cli::command();
+    let (mut path, mut command) = (root.get_name().to_owned(), &root);
+    for name in arguments.iter().skip(1).filter_map(|argument| argument.to_str()) {
+        if let Some(subcommand) = command.find_subcommand(name) {
+            command = subcommand;
+            path = format!("{path} {}", command.get_name());
+        }
+    }
+    path
 }
 
 fn context(error: &Error, kind: ContextKind) -> Option<String> {
@@ -101,12 +120,12 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::cli::Cli;
 
     const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln";
 
     fn misuse(arguments: &[&str]) -> String {
-        sentence(&Cli::try_parse_from(["mintage"].iter().chain(arguments)).unwrap_err())
+        let arguments: Vec<OsString> = ["mintage"].iter().chain(arguments).map(OsString::from).collect();
+        sentence(&Cli::try_parse_from(&arguments).unwrap_err(), &arguments)
     }
 
     #[test]
@@ -114,13 +133,17 @@ mod tests {
         assert_eq!(misuse(&["serv"]), "there is no command serv; did you mean serve?; see `mintage --help`");
         assert_eq!(
             misuse(&["serve", "--lsten", "x"]),
-            "there is no flag --lsten; did you mean --listen?; see `mintage --help`"
+            "there is no flag --lsten; did you mean --listen?; see `mintage serve --help`"
         );
         assert_eq!(
             misuse(&["--output", "xml", "serve"]),
-            "--output <OUTPUT> has no valid value (it takes text, json); see `mintage --help`"
+            "--output <OUTPUT> has no valid value (it takes text, json); see `mintage serve --help`"
         );
-        assert_eq!(misuse(&["token", "verify", "x"]), "--jwks <FILE|URL> is missing; see `mintage --help`");
+        assert_eq!(
+            misuse(&["token", "verify", "x"]),
+            "--jwks <FILE|URL> is missing; see `mintage token verify --help`"
+        );
+        assert_eq!(misuse(&["config"]), "a command is missing; see `mintage config --help`");
         assert_eq!(misuse(&[]), "a command is missing; see `mintage --help`");
     }
 

@@ -10,11 +10,14 @@ const TABLES: [(&str, &str); 3] = [
     ("trusted_issuers", "[[trusted_issuers]]"),
 ];
 
+/// What helps when nothing resembles a name. `mintage config show` does not: it shows a configuration that is sound.
+const SETTINGS_ARE_LISTED: &str = "the README lists every setting under Settings";
+
 /// The sentence about a TOML key or section that is not in [`SETTINGS`].
 pub(super) fn unknown_key(key: &str) -> String {
     let known = SETTINGS.iter().flat_map(|setting| [Some(setting.key), section(setting.key)]).flatten();
     let known = known.chain(TABLES.map(|(name, _)| name));
-    not_known(key, known)
+    not_known(key, known, SETTINGS_ARE_LISTED)
 }
 
 /// The sentence about an environment variable `MINTAGE_...` that names no setting.
@@ -25,15 +28,15 @@ pub(super) fn unknown_variable(variable: &str) -> String {
     }
     let known: Vec<String> =
         SETTINGS.iter().map(Setting::environment).chain(["MINTAGE_CONFIG".to_owned()]).collect();
-    not_known(variable, known.iter().map(String::as_str))
+    not_known(variable, known.iter().map(String::as_str), SETTINGS_ARE_LISTED)
 }
 
-/// The sentence about a member of a client that is none of `known`.
+/// The sentence about a member of a table that is none of `known`.
 pub(super) fn unknown_member(member: &str, known: &[&str]) -> String {
-    not_known(member, known.iter().copied())
+    not_known(member, known.iter().copied(), &format!("write one of {}", known.join(", ")))
 }
 
-fn not_known<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+fn not_known<'a>(name: &str, known: impl Iterator<Item = &'a str>, otherwise: &str) -> String {
     // Beyond a third of the letters a resemblance is chance; a bad suggestion misleads more than none.
     let nearest = known
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
@@ -41,7 +44,7 @@ fn not_known<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
         .min_by_key(|(distance, _)| *distance);
     match nearest {
         Some((_, candidate)) => format!("is not known; did you mean {candidate}?"),
-        None => "is not known; `mintage config show` lists every setting".to_owned(),
+        None => format!("is not known; {otherwise}"),
     }
 }
 
@@ -76,7 +79,13 @@ mod tests {
 
     #[test]
     fn what_resembles_nothing_gets_no_suggestion() {
-        assert_eq!(unknown_key("zebra"), "is not known; `mintage config show` lists every setting");
+        for sentence in [unknown_key("zebra"), unknown_variable("MINTAGE_ZEBRA_ZEBRA_ZEBRA")] {
+            assert_eq!(sentence, "is not known; the README lists every setting under Settings");
+        }
+        assert_eq!(
+            unknown_member("zebra", &["scope", "enabled"]),
+            "is not known; write one of scope, enabled"
+        );
     }
 
     #[test]

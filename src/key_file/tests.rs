@@ -163,7 +163,9 @@ fn files_that_are_not_safely_ours_are_refused() {
     let private = fixture.directory.path().join(AUTO_PRIVATE_KEY);
     for mode in [0o640, 0o604, 0o620] {
         fs::set_permissions(&private, fs::Permissions::from_mode(mode)).unwrap();
-        assert!(refusal(fixture.auto()).contains("is open to other users"), "{mode:o}");
+        let refusal = refusal(fixture.auto());
+        let remedy = format!("`chmod 600 {}`", private.display());
+        assert!(refusal.contains("is open to other users") && refusal.contains(&remedy), "{refusal}");
     }
     fs::remove_file(&private).unwrap();
     fs::create_dir(&private).unwrap();

@@ -184,8 +184,9 @@ async fn create(arguments: Create) -> Result<Report, Failure> {
 
 async fn list(arguments: List) -> Result<Report, Failure> {
     let List { filter, order_by, page_size, page_token, target } = arguments;
+    let filtered = !filter.is_empty();
     let request = pb::ListClientsRequest { page_size, page_token, filter, order_by };
-    show::page(&Backend::open(&target).await?.list(request).await?)
+    show::page(&Backend::open(&target).await?.list(request).await?, filtered)
 }
 
 async fn show(arguments: Show) -> Result<Report, Failure> {

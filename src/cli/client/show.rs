@@ -114,8 +114,8 @@ pub(super) fn updated(client: &pb::Client, method_changed: bool) -> Result<Repor
     Ok(report)
 }
 
-/// A page of clients.
-pub(super) fn page(response: &pb::ListClientsResponse) -> Result<Report, Failure> {
+/// A page of clients, `filtered` or all.
+pub(super) fn page(response: &pb::ListClientsResponse, filtered: bool) -> Result<Report, Failure> {
     let ids: Vec<String> = response.clients.iter().map(|client| format!("{:?}", client.client_id)).collect();
     let width = ids.iter().map(String::len).max().unwrap_or(0);
     let mut text = String::new();
@@ -124,7 +124,11 @@ pub(super) fn page(response: &pb::ListClientsResponse) -> Result<Report, Failure
         text.push_str(&format!("{id:width$}  {enabled}  {}  {}\n", time(&client.create_time), client.scope));
     }
     if response.clients.is_empty() {
-        text.push_str("no clients; register one with: mintage client create\n");
+        text.push_str(if filtered {
+            "no client matches the filter\n"
+        } else {
+            "no clients; register one with: mintage client create\n"
+        });
     }
     if !response.next_page_token.is_empty() {
         text.push_str(&format!("There are more: --page-token {}\n", response.next_page_token));

@@ -172,6 +172,9 @@ fn a_client_lives_on_the_store() {
         host.json(&["list", "--order-by", "client_id desc", "--page-size", "1", "--page-token", next]);
     assert_eq!(text(&listed["clients"][0], "client_id"), "billing");
     assert_eq!(text(&listed, "next_page_token"), "");
+    // Another filter must not make it look as if there were no clients.
+    let listed = host.client(&["list", "--filter", "client_id = \"nobody\""]);
+    assert_eq!(listed.stdout, "no client matches the filter\n");
     let listed = host.client(&["list", "--filter", "enabled = true"]);
     assert!(
         listed.stdout.contains("\"other\"") && !listed.stdout.contains("\"billing\""),
