@@ -48,6 +48,11 @@ impl KeyFileError {
     fn new(path: &Path, problem: impl Into<String>) -> Self {
         Self { path: path.to_owned(), problem: problem.into() }
     }
+
+    /// The file at fault.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl KeyFiles {

@@ -1,12 +1,16 @@
 //! The authorities of client certificates and X.509-SVIDs: read at the start, and again when their files change.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     StartError,
     watch::{self, Contents, Watched},
 };
-use crate::{certificates::Authorities, config::Config, oauth::client::mtls::CertificateTrust};
+use crate::{
+    certificates::Authorities,
+    config::{Config, NamedFile, Problem},
+    oauth::client::mtls::CertificateTrust,
+};
 
 /// The label of the authorities of clients in metrics.
 const CLIENT_CA: &str = "client_ca";
@@ -17,14 +21,14 @@ const BUNDLE: &str = "x509_bundle";
 /// What is trusted, and the files it came from.
 ///
 /// # Errors
-/// [`StartError::Authorities`], which names the file at fault.
+/// [`StartError::File`].
 pub(super) fn from_files(config: &Config) -> Result<(Arc<CertificateTrust>, Vec<Watched>), StartError> {
-    let clients = config.client_ca_file.as_deref().map(read).transpose()?;
+    let clients = config.client_ca_file.as_ref().map(read).transpose()?;
     let domains = config
         .trust_domains
         .iter()
-        .filter_map(|domain| Some((domain.name.clone(), domain.x509_bundle_file.as_deref()?)))
-        .map(|(name, file)| Ok((name, file.to_owned(), read(file)?)))
+        .filter_map(|domain| Some((domain.name.clone(), domain.x509_bundle_file.as_ref()?)))
+        .map(|(name, file)| Ok((name, file.clone(), read(file)?)))
         .collect::<Result<Vec<_>, StartError>>()?;
 
     let (of_clients, contents_of_clients) = clients.unzip();
@@ -55,17 +59,15 @@ pub(super) fn from_files(config: &Config) -> Result<(Arc<CertificateTrust>, Vec<
 
 type Read = (Authorities, Vec<zeroize::Zeroizing<Vec<u8>>>);
 
-fn read(file: &Path) -> Result<Read, StartError> {
-    let contents = watch::read(&[file.to_owned()]).map_err(StartError::Authorities)?;
-    let authorities = parse(file, &contents).map_err(StartError::Authorities)?;
-    Ok((authorities, contents))
+pub(super) fn read(file: &NamedFile) -> Result<Read, Problem> {
+    let contents = watch::read(std::slice::from_ref(file))?;
+    Ok((parse(file, &contents)?, contents))
 }
 
-fn parse(file: &Path, contents: &Contents) -> Result<Authorities, String> {
+fn parse(file: &NamedFile, contents: &Contents) -> Result<Authorities, Problem> {
     Authorities::from_pem(&contents[0]).map_err(|error| {
-        format!(
-            "{}: {error}; it must be a PEM file of certificate authorities, and may hold their revocation lists",
-            file.display()
-        )
+        file.problem(format!(
+            "{error}; it must be a PEM file of certificate authorities, and may hold their revocation lists"
+        ))
     })
 }

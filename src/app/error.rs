@@ -4,9 +4,8 @@ use std::{io, net::SocketAddr};
 
 use crate::{
     admin::AdminError,
-    config::ConfigErrors,
+    config::{ConfigErrors, Problem},
     jose::{key_ring::DuplicateKey, verification_key::InvalidKey},
-    key_file::KeyFileError,
     oauth::store::StoreError,
     random::RandomError,
     store::OpenError,
@@ -22,9 +21,6 @@ pub enum StartError {
     /// A secret of the configuration could not be hashed.
     #[error("{0}")]
     Config(#[from] ConfigErrors),
-    /// A key file cannot be used.
-    #[error("{0}")]
-    KeyFile(#[from] KeyFileError),
     /// A signing key cannot be used or generated.
     #[error("a signing key could not be prepared: {0}")]
     Key(#[from] InvalidKey),
@@ -55,15 +51,12 @@ pub enum StartError {
     /// The descriptor set of reflection cannot be read.
     #[error("reflection could not be set up: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The keys of a trusted issuer or trust domain cannot be used.
+    /// A file that the configuration names cannot be used.
     #[error("{0}")]
-    TrustedKeys(String),
-    /// The certificate of the public port cannot be used.
+    File(#[from] Problem),
+    /// TLS of the public port cannot be set up.
     #[error("{0}")]
     Tls(String),
-    /// A file of certificate authorities cannot be used.
-    #[error("{0}")]
-    Authorities(String),
     /// An address is taken or not ours.
     #[error("{setting} {address} cannot be listened on ({source}); free it or choose another address")]
     Listen {

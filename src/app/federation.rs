@@ -1,7 +1,7 @@
 //! Whom the server trusts to vouch for clients, and where their keys come from: fetched, or read from files at the start
 //! and again when the files change.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{
-        Config,
+        Config, NamedFile, Problem,
         proof::{KeysAt, TrustedIssuer as Configured},
     },
     fetch::{self, KeyFetcher},
@@ -42,7 +42,7 @@ pub(super) fn fetcher(config: &Config, clock: &Arc<dyn Clock>) -> Arc<KeyFetcher
 /// The trusted issuers and trust domains, if there are any, and the files of their keys.
 ///
 /// # Errors
-/// [`StartError::TrustedKeys`], which names the file at fault.
+/// [`StartError::File`].
 pub(super) fn from_config(
     config: &Config,
     fetcher: &Arc<KeyFetcher>,
@@ -86,17 +86,16 @@ fn trusted_issuer(
     })
 }
 
-fn published(keys: &KeysAt, watched: &mut Vec<Watched>) -> Result<PublishedKeys, StartError> {
+pub(super) fn published(keys: &KeysAt, watched: &mut Vec<Watched>) -> Result<PublishedKeys, Problem> {
     Ok(match keys {
         KeysAt::Uri(uri) => PublishedKeys::At(uri.as_str().into()),
         KeysAt::Discovery => PublishedKeys::Discovered,
         KeysAt::File(file) => {
-            let contents = watch::read(std::slice::from_ref(file)).map_err(StartError::TrustedKeys)?;
-            let set =
-                Arc::new(ArcSwap::from_pointee(parse(file, &contents).map_err(StartError::TrustedKeys)?));
-            let (replaced, path) = (Arc::clone(&set), file.clone());
+            let contents = watch::read(std::slice::from_ref(file))?;
+            let set = Arc::new(ArcSwap::from_pointee(parse(file, &contents)?));
+            let (replaced, named) = (Arc::clone(&set), file.clone());
             watched.push(Watched::new(JWKS, vec![file.clone()], &contents, move |contents| {
-                replaced.store(Arc::new(parse(&path, contents)?));
+                replaced.store(Arc::new(parse(&named, contents)?));
                 Ok(())
             }));
             PublishedKeys::Read(set)
@@ -104,11 +103,13 @@ fn published(keys: &KeysAt, watched: &mut Vec<Watched>) -> Result<PublishedKeys,
     })
 }
 
-fn parse(file: &Path, contents: &Contents) -> Result<JwkSet, String> {
+fn parse(file: &NamedFile, contents: &Contents) -> Result<JwkSet, Problem> {
+    let unusable =
+        |what: String| file.problem(format!("{what}; name a file with a JSON Web Key Set (RFC 7517)"));
     let text = contents.first().map_or(&[][..], |text| text.as_slice());
-    let set = JwkSet::parse(text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let set = JwkSet::parse(text).map_err(|error| unusable(error.to_string()))?;
     if set.is_empty() {
-        return Err(format!("{}: holds no public key that can verify a signature", file.display()));
+        return Err(unusable("holds no public key that can verify a signature".to_owned()));
     }
     Ok(set)
 }

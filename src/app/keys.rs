@@ -6,6 +6,7 @@ use super::StartError;
 use crate::{
     config::Config,
     jose::{KeyTiming, SigningAlgorithm, SigningKey},
+    key_file::KeyFiles,
     oauth::Keys,
     sealing::MasterKeys,
 };
@@ -21,12 +22,30 @@ pub(super) fn configured(
 ) -> Result<Keys, StartError> {
     let mut keys = Vec::new();
     if let Some(files) = &config.rs256_key_files {
-        keys.push(SigningKey::from_pkcs8(SigningAlgorithm::RS256, &files.load(key_directory)?)?);
+        keys.push(rs256(config, files, key_directory)?);
     }
     if let Some(secret) = &config.jwt_secret {
         keys.push(SigningKey::from_shared_secret(secret)?);
     }
     Ok(Keys::new(keys, master, timing(config))?)
+}
+
+/// Whether the key files that somebody made can be used. A pair that the server would generate is left to it.
+pub(super) fn check(config: &Config) -> Result<(), StartError> {
+    match &config.rs256_key_files {
+        Some(files @ KeyFiles::Given { .. }) => rs256(config, files, Path::new("")).map(drop),
+        Some(KeyFiles::AutoGenerate) | None => Ok(()),
+    }
+}
+
+fn rs256(config: &Config, files: &KeyFiles, key_directory: &Path) -> Result<SigningKey, StartError> {
+    let key = files.load(key_directory).map_err(|error| {
+        let is_public =
+            matches!(files, KeyFiles::Given { public: Some(public), .. } if public == error.path());
+        let setting = if is_public { "rs256_public_key_path" } else { "rs256_private_key_path" };
+        config.problem(setting, error.to_string())
+    })?;
+    Ok(SigningKey::from_pkcs8(SigningAlgorithm::RS256, &key)?)
 }
 
 /// How long the steps of a key's life last.

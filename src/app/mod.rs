@@ -3,6 +3,7 @@
 //! - `core`: everything a server consists of, put together in one place
 //! - `stores`: the store, and what opens its secrets
 //! - `keys`: which signing keys are configured
+//! - `check`: what a start would refuse in the files that it reads
 //! - `runtime`: the threads that serve
 //! - `start`, `snapshot`: what it knows when it starts, with or without its store
 //! - `descriptors`, `memory`: how many connections the open files and the memory allow
@@ -22,6 +23,7 @@
 
 mod admin;
 mod authorities;
+mod check;
 mod core;
 mod descriptors;
 mod error;
@@ -50,6 +52,7 @@ use std::{
 
 pub use self::{
     admin::{open_clients, open_explainer, open_keys},
+    check::check_files,
     core::Core,
     error::StartError,
     follow::follow,

@@ -50,13 +50,15 @@ pub async fn open_store(config: &Config) -> Result<OpenedStore, StartError> {
 
 /// The same without asking the database for anything.
 pub(super) async fn connect(config: &Config) -> Result<OpenedStore, StartError> {
-    let settings = &config.store;
-    let options =
-        Options { ca_file: settings.ca_file.clone(), notify: settings.notify, ..Options::default() };
-    let store = Store::connect(&settings.location, options).await?;
+    let store = Store::connect(&config.store.location, options(config)).await?;
     refuse_without_the_lost_key(config, &store).await?;
     let master = Arc::new(master_keys(config)?);
     Ok(OpenedStore { stores: store.stores(), store, master })
+}
+
+fn options(config: &Config) -> Options {
+    let settings = &config.store;
+    Options { ca_file: settings.ca_file.clone(), notify: settings.notify, ..Options::default() }
 }
 
 /// A database that was copied without the master key beside it gets no new one, which would open nothing.
@@ -78,6 +80,17 @@ async fn refuse_without_the_lost_key(config: &Config, store: &Store) -> Result<(
     Ok(())
 }
 
+/// Whether the files that [`connect`] reads can be used. Makes no master key, and opens no database.
+pub(super) fn check(config: &Config) -> Vec<StartError> {
+    let settings = &config.store;
+    let is_made = settings.master_key.is_none()
+        && settings.location.file().is_none_or(|database| !beside(database).exists());
+    let master = if is_made { None } else { master_keys(config).err() };
+    let ca_file = Store::check(&settings.location, &options(config)).err();
+    let ca_file = ca_file.map(|error| config.problem("database_ca_file", error.to_string()).into());
+    master.into_iter().chain(ca_file).collect()
+}
+
 /// The master keys: those that are configured; beside an SQLite database, those of a file that is made when it is missing;
 /// for a database in memory, one that nobody needs to know.
 fn master_keys(config: &Config) -> Result<MasterKeys, StartError> {
@@ -87,11 +100,11 @@ fn master_keys(config: &Config) -> Result<MasterKeys, StartError> {
         Some(MasterKeySource::Given(text)) => {
             MasterKeys::parse(text).map_err(|error| StartError::MasterKey(error.to_string()))
         }
-        Some(MasterKeySource::File(path)) => {
-            let text = read_given(path).map_err(|error| {
-                refused(path, format!("cannot be read ({error}); make it with `openssl rand -base64 32`"))
+        Some(MasterKeySource::File(file)) => {
+            let text = read_given(&file.path).map_err(|error| {
+                file.problem(format!("cannot be read ({error}); make it with `openssl rand -base64 32`"))
             })?;
-            parse(&text).map_err(|problem| refused(path, problem))
+            Ok(parse(&text).map_err(|problem| file.problem(problem))?)
         }
         None => match config.store.location.file() {
             Some(database) => {

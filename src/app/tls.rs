@@ -19,9 +19,9 @@ use super::{
     watch::{self, Contents, Watched},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     config::{
-        Config,
+        Config, NamedFile, Problem,
         proof::{self, Certificate},
     },
     private_file,
@@ -49,7 +49,7 @@ pub enum PublicTls {
 /// The TLS that a configuration asks for. A certificate made for `--dev` is told apart from others by `port`.
 ///
 /// # Errors
-/// [`StartError::Tls`].
+/// [`StartError::File`] and [`StartError::Tls`].
 pub fn open(
     config: &Config,
     port: u16,
@@ -57,11 +57,7 @@ pub fn open(
     metrics: &Metrics,
 ) -> Result<PublicTls, StartError> {
     let Some(settings) = &config.tls else { return Ok(PublicTls::Plain) };
-    let client_auth = match settings.client_auth {
-        proof::ClientAuth::Off => ClientAuth::Off,
-        proof::ClientAuth::Optional => ClientAuth::Optional,
-        proof::ClientAuth::Required => ClientAuth::Required,
-    };
+    let client_auth = client_auth(settings);
     match &settings.certificate {
         Certificate::Files { cert_file, key_file } => {
             let (tls, watched) = from_files(cert_file, key_file, client_auth, clock, metrics.clone())?;
@@ -72,6 +68,28 @@ pub fn open(
                 DevAuthority::make(&std::env::temp_dir(), port, client_auth, &*clock, metrics)?;
             Ok(PublicTls::Made(tls, authority))
         }
+    }
+}
+
+/// Whether [`open`] can use the files that are configured. Makes nothing.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn check(config: &Config, now: Timestamp) -> Result<(), StartError> {
+    if let Some(settings) = &config.tls
+        && let Certificate::Files { cert_file, key_file } = &settings.certificate
+    {
+        let files = [cert_file.clone(), key_file.clone()];
+        tls(identity(&files, &watch::read(&files)?, now)?, client_auth(settings))?;
+    }
+    Ok(())
+}
+
+const fn client_auth(settings: &proof::Tls) -> ClientAuth {
+    match settings.client_auth {
+        proof::ClientAuth::Off => ClientAuth::Off,
+        proof::ClientAuth::Optional => ClientAuth::Optional,
+        proof::ClientAuth::Required => ClientAuth::Required,
     }
 }
 
@@ -105,38 +123,43 @@ impl PublicTls {
 /// TLS with a certificate and its key from PEM files, and what reads them again when they change.
 ///
 /// # Errors
-/// [`StartError::Tls`], which names the file at fault.
+/// [`StartError::File`] and [`StartError::Tls`].
 fn from_files(
-    cert_file: &Path,
-    key_file: &Path,
+    cert_file: &NamedFile,
+    key_file: &NamedFile,
     client_auth: ClientAuth,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 ) -> Result<(Tls, Watched), StartError> {
-    let paths = vec![cert_file.to_owned(), key_file.to_owned()];
-    let (cert, key) = (cert_file.display().to_string(), key_file.display().to_string());
-    let identity = move |contents: &Contents| {
-        let read = Identity::from_pem(&contents[0], &contents[1], clock.now());
-        let identity = read.map_err(|error| match error {
-            IdentityError::Certificate(problem) => {
-                format!(
-                    "{cert}: {problem}; tls.cert_file must name a PEM file with the server's certificate, its issuers after it"
-                )
-            }
-            IdentityError::Key(problem) => {
-                format!("{key}: {problem}; tls.key_file must name a PEM file with the key of {cert}")
-            }
-        })?;
-        metrics.tls_certificate_expiry(identity.not_after.seconds());
-        Ok(identity)
+    let files = [cert_file.clone(), key_file.clone()];
+    let contents = watch::read(&files)?;
+    let read = {
+        let files = files.clone();
+        move |contents: &Contents| {
+            let identity = identity(&files, contents, clock.now())?;
+            metrics.tls_certificate_expiry(identity.not_after.seconds());
+            Ok::<_, Problem>(identity)
+        }
     };
-    let contents = watch::read(&paths).map_err(StartError::Tls)?;
-    let tls = tls(identity(&contents).map_err(StartError::Tls)?, client_auth)?;
-    let watched = Watched::new(NAME, paths, &contents, {
+    let tls = tls(read(&contents)?, client_auth)?;
+    let watched = Watched::new(NAME, files.to_vec(), &contents, {
         let tls = tls.clone();
-        move |contents| identity(contents).map(|identity| tls.replace(identity))
+        move |contents| read(contents).map(|identity| tls.replace(identity))
     });
     Ok((tls, watched))
+}
+
+/// What the certificate's file and the key's hold together.
+fn identity(files: &[NamedFile; 2], contents: &Contents, now: Timestamp) -> Result<Identity, Problem> {
+    let [cert, key] = files;
+    Identity::from_pem(&contents[0], &contents[1], now).map_err(|error| match error {
+        IdentityError::Certificate(problem) => cert.problem(format!(
+            "{problem}; name a PEM file with the server's certificate, its issuers after it"
+        )),
+        IdentityError::Key(problem) => {
+            key.problem(format!("{problem}; name a PEM file with the key of {}", cert.path.display()))
+        }
+    })
 }
 
 fn tls(identity: Identity, client_auth: ClientAuth) -> Result<Tls, StartError> {

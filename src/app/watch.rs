@@ -5,13 +5,7 @@
 //! read before in use, is logged once and raises `mintage_file_stale` until it is mended. Files that belong together are
 //! seldom replaced in one instant; the first look at a new state that is not usable therefore says nothing yet.
 
-use std::{
-    fmt,
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fmt, fs::File, io::Read, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -19,7 +13,11 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use crate::{fingerprint, telemetry::Metrics};
+use crate::{
+    config::{NamedFile, Problem},
+    fingerprint,
+    telemetry::Metrics,
+};
 
 /// How often the files are looked at.
 pub const INTERVAL: Duration = Duration::from_secs(2);
@@ -30,13 +28,13 @@ const MAX_LENGTH: u64 = 4 << 20;
 /// What files hold, in the order in which they were named.
 pub type Contents = [Zeroizing<Vec<u8>>];
 
-/// Puts what files hold to use, or says in a sentence that names the file why it cannot.
-type Apply = Box<dyn FnMut(&Contents) -> Result<(), String> + Send + Sync>;
+/// Puts what files hold to use, or says why it cannot.
+type Apply = Box<dyn FnMut(&Contents) -> Result<(), Problem> + Send + Sync>;
 
 /// Files that belong together.
 pub struct Watched {
     name: &'static str,
-    paths: Vec<PathBuf>,
+    files: Vec<NamedFile>,
     apply: Apply,
     used: State,
     /// What could not be used when it was looked at for the first time.
@@ -58,25 +56,25 @@ enum Look {
     /// What is in use, after something that was refused.
     Restored,
     /// Something of no use.
-    Refused(String),
+    Refused(Problem),
 }
 
 impl Watched {
     /// Files of which `contents` were read with [`read`] and are in use. `name` is their label in metrics.
     pub fn new(
         name: &'static str,
-        paths: Vec<PathBuf>,
+        files: Vec<NamedFile>,
         contents: &Contents,
-        apply: impl FnMut(&Contents) -> Result<(), String> + Send + Sync + 'static,
+        apply: impl FnMut(&Contents) -> Result<(), Problem> + Send + Sync + 'static,
     ) -> Self {
         let used = Ok(fingerprint::of(contents));
-        Self { name, paths, apply: Box::new(apply), used, doubted: None, refused: None }
+        Self { name, files, apply: Box::new(apply), used, doubted: None, refused: None }
     }
 
     /// Looks whether the files changed. An `impatient` look refuses at once, and again.
     fn look(&mut self, impatient: bool) -> Look {
-        let contents = read(&self.paths);
-        let state = contents.as_deref().map(fingerprint::of).map_err(Clone::clone);
+        let contents = read(&self.files);
+        let state = contents.as_deref().map(fingerprint::of).map_err(ToString::to_string);
         if state == self.used {
             self.doubted = None;
             return if self.refused.take().is_some() { Look::Restored } else { Look::Same };
@@ -124,7 +122,7 @@ impl fmt::Debug for Watched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watched")
             .field("name", &self.name)
-            .field("paths", &self.paths)
+            .field("files", &self.files)
             .finish_non_exhaustive()
     }
 }
@@ -173,18 +171,18 @@ async fn hung_up(signal: &mut Option<Signal>) {
 /// Reads files whole.
 ///
 /// # Errors
-/// A sentence that names the file which cannot be read, or is larger than 4 MiB.
-pub fn read(paths: &[PathBuf]) -> Result<Vec<Zeroizing<Vec<u8>>>, String> {
-    paths.iter().map(|path| read_one(path)).collect()
+/// The problem of the first that cannot be read, or is larger than 4 MiB.
+pub fn read(files: &[NamedFile]) -> Result<Vec<Zeroizing<Vec<u8>>>, Problem> {
+    files.iter().map(read_one).collect()
 }
 
-fn read_one(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+fn read_one(named: &NamedFile) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let mut text = Zeroizing::new(Vec::new());
-    File::open(path)
-        .and_then(|file| file.take(MAX_LENGTH + 1).read_to_end(&mut text))
-        .map_err(|error| format!("{}: cannot be read ({error})", path.display()))?;
+    File::open(&named.path).and_then(|file| file.take(MAX_LENGTH + 1).read_to_end(&mut text)).map_err(
+        |error| named.problem(format!("cannot be read ({error}); correct the path or its permissions")),
+    )?;
     if text.len() as u64 > MAX_LENGTH {
-        return Err(format!("{}: is larger than {MAX_LENGTH} bytes", path.display()));
+        return Err(named.problem(format!("is larger than {MAX_LENGTH} bytes; correct the path")));
     }
     Ok(text)
 }
@@ -197,6 +195,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::config::Origin;
 
     /// Two files that must hold the same, and what was put to use.
     struct Pair {
@@ -208,21 +207,23 @@ mod tests {
     impl Pair {
         fn new() -> Self {
             let directory = tempfile::tempdir().unwrap();
-            let paths = vec![directory.path().join("a"), directory.path().join("b")];
-            paths.iter().for_each(|path| fs::write(path, "1").unwrap());
+            let files =
+                ["a", "b"].map(|name| NamedFile::new(directory.path().join(name), name, Origin::Default));
+            files.iter().for_each(|file| fs::write(&file.path, "1").unwrap());
             let used = Arc::<Mutex<Vec<u8>>>::default();
             let apply = {
-                let used = Arc::clone(&used);
+                let (used, a) = (Arc::clone(&used), files[0].clone());
                 move |contents: &Contents| {
                     if contents[0] != contents[1] {
-                        return Err("a: does not fit".to_owned());
+                        return Err(a.problem("does not fit"));
                     }
                     *used.lock().unwrap() = contents[0].to_vec();
                     Ok(())
                 }
             };
-            let mut watched = Watched::new("pair", paths.clone(), &read(&paths).unwrap(), apply);
-            (watched.apply)(&read(&paths).unwrap()).unwrap();
+            let contents = read(&files).unwrap();
+            let mut watched = Watched::new("pair", files.to_vec(), &contents, apply);
+            (watched.apply)(&contents).unwrap();
             Self { directory, used, watched }
         }
 
@@ -251,18 +252,18 @@ mod tests {
     #[test]
     fn what_is_of_no_use_is_refused_once_and_the_old_kept() {
         let mut pair = Pair::new();
-        let misfit = || Look::Refused("a: does not fit".to_owned());
+        let misfit = Look::Refused(pair.watched.files[0].problem("does not fit"));
         pair.write("a", "2");
         assert_eq!(pair.watched.look(false), Look::Same);
-        assert_eq!(pair.watched.look(false), misfit());
+        assert_eq!(pair.watched.look(false), misfit);
         assert_eq!(pair.watched.look(false), Look::Same);
-        assert_eq!(pair.watched.look(true), misfit(), "who asks is told");
+        assert_eq!(pair.watched.look(true), misfit, "who asks is told");
         assert_eq!(pair.used(), "1");
 
         fs::remove_file(pair.directory.path().join("b")).unwrap();
         assert_eq!(pair.watched.look(false), Look::Same);
         assert!(
-            matches!(pair.watched.look(false), Look::Refused(problem) if problem.contains("b: cannot be read"))
+            matches!(pair.watched.look(false), Look::Refused(problem) if problem.to_string().contains("b: cannot be read"))
         );
 
         pair.write("b", "1");

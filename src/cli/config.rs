@@ -8,8 +8,9 @@ use super::{
     serve,
 };
 use crate::{
+    app,
+    clock::{Clock, SystemClock},
     config::{self, Config, Origin},
-    key_file::KeyFiles,
 };
 
 #[derive(Debug, Subcommand)]
@@ -29,10 +30,10 @@ pub(super) fn run(command: Command) -> Result<Report, Failure> {
     })
 }
 
-/// A key pair that the server would generate is left to the server: a check leaves no files behind.
 fn check(config: &Config) -> Result<Report, Failure> {
-    if let Some(files @ KeyFiles::Given { .. }) = &config.rs256_key_files {
-        files.load(&std::env::temp_dir()).map_err(|error| Failure::failed(error.to_string()))?;
+    let found = app::check_files(config, SystemClock.now());
+    if !found.is_empty() {
+        return Err(Failure::of_configuration(found.iter().map(ToString::to_string).collect()));
     }
     let given = config.settings().iter().filter(|setting| setting.origin != Origin::Default).count();
     let clients = config.registrations().len();

@@ -52,16 +52,20 @@ impl Failure {
     pub(super) fn with_problems(message: impl Into<String>, problems: Vec<String>) -> Self {
         Self { code: 1, message: message.into(), problems }
     }
-}
 
-impl From<ConfigErrors> for Failure {
-    fn from(errors: ConfigErrors) -> Self {
-        let problems: Vec<String> = errors.problems().iter().map(ToString::to_string).collect();
+    /// What is wrong with the configuration.
+    pub(super) fn of_configuration(problems: Vec<String>) -> Self {
         let message = match problems.as_slice() {
             [only] => only.clone(),
             many => format!("the configuration has {} problems; correct each of them", many.len()),
         };
         Self::with_problems(message, problems)
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::of_configuration(errors.problems().iter().map(ToString::to_string).collect())
     }
 }
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 use super::{
     Config, EffectiveSetting, Limits, LogFormat, Reach, Sources, Tokens, clients, duration,
     methods::Methods,
-    problem::{ConfigErrors, Origin, Problem},
+    problem::{ConfigErrors, NamedFile, Origin, Problem},
     provided::Provided,
     rate,
     raw::RawConfig,
@@ -172,6 +172,12 @@ impl Checker<'_> {
             self.report(key, text);
             instead
         })
+    }
+
+    /// The file that a setting names.
+    pub(super) fn file(&self, key: &str) -> Option<NamedFile> {
+        let given = self.raw.get(key)?;
+        Some(NamedFile::new(given.text.expose(), key, given.origin.clone()))
     }
 
     pub(super) fn report(&mut self, key: &str, text: impl Into<String>) {

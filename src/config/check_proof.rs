@@ -1,13 +1,13 @@
 //! The settings about proving the caller and binding the token, checked.
 
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
 use url::Url;
 
 use super::{
     check::{Checker, boolean, in_words, number, seconds},
     duration,
-    problem::Origin,
+    problem::{NamedFile, Origin},
     proof::{
         Certificate, ClientAuth, ClientCertHeader, Dpop, JwksFetch, KeysAt, Proxy, Replay, Tls, TrustDomain,
         TrustedIssuer,
@@ -22,11 +22,9 @@ const FETCH_BYTES: RangeInclusive<usize> = 1024..=4 * 1024 * 1024;
 
 impl Checker<'_> {
     /// TLS, and the authorities of client certificates, which a proxy's word about certificates needs as well.
-    pub(super) fn tls(&mut self, made: bool, proxy: Option<&Proxy>) -> (Option<Tls>, Option<PathBuf>) {
-        let path = |text: &str| Ok(Some(PathBuf::from(text)));
-        let cert_file = self.value("tls.cert_file", path, None);
-        let key_file = self.value("tls.key_file", path, None);
-        let client_ca_file = self.value("tls.client_ca_file", path, None);
+    pub(super) fn tls(&mut self, made: bool, proxy: Option<&Proxy>) -> (Option<Tls>, Option<NamedFile>) {
+        let (cert_file, key_file) = (self.file("tls.cert_file"), self.file("tls.key_file"));
+        let client_ca_file = self.file("tls.client_ca_file");
         let client_auth = self.value("tls.client_auth", client_auth, ClientAuth::Off);
         if made {
             if cert_file.is_some() || key_file.is_some() {
@@ -92,12 +90,13 @@ impl Checker<'_> {
         fetch: &JwksFetch,
     ) -> (Vec<TrustDomain>, Vec<TrustedIssuer>) {
         let raw = self.raw;
-        for Located { value, name, origin } in &raw.trust_domains {
+        for Located { value, name } in &raw.trust_domains {
             if let Some(KeysAt::Uri(uri)) = &value.jwt_bundle {
-                self.url_of_keys(uri, fetch, origin, format!("{name}.jwt_bundle_uri"));
+                self.url_of_keys(uri, fetch, &value.origin, format!("{name}.jwt_bundle_uri"));
             }
         }
-        for Located { value, name, origin } in &raw.trusted_issuers {
+        for Located { value, name } in &raw.trusted_issuers {
+            let origin = &value.origin;
             match &value.keys {
                 KeysAt::Uri(uri) => self.url_of_keys(uri, fetch, origin, format!("{name}.jwks_uri")),
                 KeysAt::Discovery => {

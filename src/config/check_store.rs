@@ -75,8 +75,7 @@ impl Checker<'_> {
             in_words(MasterKeys::parse(&text)).map(|_| Some(MasterKeySource::Given(text)))
         };
         let given = self.value("master_key", parse, None);
-        let path = |text: &str| Ok(Some(MasterKeySource::File(text.into())));
-        let file = self.value("master_key_file", path, None);
+        let file = self.file("master_key_file").map(MasterKeySource::File);
         if file.is_some() && self.raw.get("master_key").is_some() {
             self.report("master_key_file", "is set beside master_key; set one of the two");
         }

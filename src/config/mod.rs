@@ -44,7 +44,7 @@ use zeroize::Zeroizing;
 
 use self::{clients::LocatedRegistration, document::Document, provided::Provided, raw::RawConfig};
 pub use self::{
-    problem::{ConfigErrors, Origin, Problem},
+    problem::{ConfigErrors, NamedFile, Origin, Problem},
     setting::{SETTINGS, Setting},
     sources::{Environment, Sources},
 };
@@ -99,7 +99,7 @@ pub struct Config {
     /// TLS on the one port.
     pub tls: Option<proof::Tls>,
     /// The authorities of client certificates.
-    pub client_ca_file: Option<PathBuf>,
+    pub client_ca_file: Option<NamedFile>,
     /// Whose word is taken about client certificates.
     pub proxy: Option<proof::Proxy>,
     /// What happens to single use while the store is away.
@@ -160,7 +160,7 @@ pub enum MasterKeySource {
     /// Its text, which [`crate::sealing::MasterKeys::parse`] reads.
     Given(Secret<String>),
     /// The file that holds it.
-    File(PathBuf),
+    File(NamedFile),
 }
 
 /// `[limits]`
@@ -210,6 +210,12 @@ impl Config {
     /// Every setting, in the order of [`SETTINGS`].
     pub fn settings(&self) -> &[EffectiveSetting] {
         &self.settings
+    }
+
+    /// A problem with the value of a setting, found after the configuration was loaded.
+    pub fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
+        let origin = self.settings.iter().find(|setting| setting.setting.key == key);
+        Problem::new(origin.map_or(Origin::Default, |setting| setting.origin.clone()), key, text)
     }
 
     /// The TOML file that was read.

@@ -65,6 +65,30 @@ impl fmt::Display for Problem {
     }
 }
 
+impl std::error::Error for Problem {}
+
+/// A file that the configuration names, and where it does so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// The setting or member that names it.
+    name: String,
+    origin: Origin,
+}
+
+impl NamedFile {
+    /// The file that `name` names at `origin`.
+    pub fn new(path: impl Into<PathBuf>, name: impl Into<String>, origin: Origin) -> Self {
+        Self { path: path.into(), name: name.into(), origin }
+    }
+
+    /// What is wrong with what it holds, and what to do.
+    pub fn problem(&self, text: impl fmt::Display) -> Problem {
+        Problem::new(self.origin.clone(), self.name.as_str(), format!("{}: {text}", self.path.display()))
+    }
+}
+
 /// Everything that is wrong with a configuration, in the order of the lines; never empty.
 ///
 /// Displays one problem per line.

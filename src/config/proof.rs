@@ -1,9 +1,10 @@
 //! The settings about proving the caller and binding the token, as checked values.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::problem::{NamedFile, Origin};
 use crate::jose::JwsAlgorithm;
 pub use crate::oauth::replay::Replay;
 
@@ -22,9 +23,9 @@ pub enum Certificate {
     /// `tls.cert_file` and `tls.key_file`
     Files {
         /// The certificate and its intermediates.
-        cert_file: PathBuf,
+        cert_file: NamedFile,
         /// Its private key.
-        key_file: PathBuf,
+        key_file: NamedFile,
     },
     /// `--dev --tls`: made at the start, signed by an authority made with it.
     Made,
@@ -87,7 +88,7 @@ pub struct JwksFetch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeysAt {
     /// In a file.
-    File(PathBuf),
+    File(NamedFile),
     /// At a URL.
     Uri(String),
     /// Where the issuer's metadata says (RFC 8414, OpenID Connect Discovery 1.0).
@@ -97,10 +98,12 @@ pub enum KeysAt {
 /// `[spiffe.trust_domains."NAME"]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustDomain {
+    /// Where it stands.
+    pub origin: Origin,
     /// The trust domain.
     pub name: String,
     /// Its authorities of X.509-SVIDs.
-    pub x509_bundle_file: Option<PathBuf>,
+    pub x509_bundle_file: Option<NamedFile>,
     /// Its keys of JWT-SVIDs; never by discovery.
     pub jwt_bundle: Option<KeysAt>,
 }
@@ -108,6 +111,8 @@ pub struct TrustDomain {
 /// `[[trusted_issuers]]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedIssuer {
+    /// Where it stands.
+    pub origin: Origin,
     /// `iss` of its tokens.
     pub issuer: String,
     /// Its keys.

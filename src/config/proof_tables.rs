@@ -1,11 +1,13 @@
 //! The tables of the TOML file that are no single settings: `[spiffe.trust_domains."NAME"]` and `[[trusted_issuers]]`.
 
+use std::ops::Range;
+
 use toml::{Spanned, de::DeValue};
 
 use super::{
     document::{Reader, in_order},
     names,
-    problem::Origin,
+    problem::{NamedFile, Origin},
     proof::{KeysAt, TrustDomain, TrustedIssuer},
 };
 use crate::{jose::JwsAlgorithm, oauth::client::spiffe};
@@ -18,13 +20,12 @@ const ISSUER_MEMBERS: [&str; 8] =
 /// What the tokens of an issuer may be signed with when nothing is said.
 const DEFAULT_ALGORITHMS: [JwsAlgorithm; 2] = [JwsAlgorithm::RS256, JwsAlgorithm::ES256];
 
-/// What one of these tables says, and where it stands.
+/// What one of these tables says.
 #[derive(Clone, Debug)]
 pub(super) struct Located<T> {
     pub(super) value: T,
     /// What problems call it: `trusted_issuers[0]`.
     pub(super) name: String,
-    pub(super) origin: Origin,
 }
 
 /// Reads `[spiffe]`.
@@ -69,8 +70,8 @@ fn read_trust_domain(
     if !spiffe::is_trust_domain(name) {
         table.report_all("is no name of a trust domain; use a-z 0-9 . - _, and leave out spiffe://");
     }
-    let x509_bundle_file = table.path("x509_bundle_file");
-    let file = table.path("jwt_bundle_file").map(|path| KeysAt::File(path.into()));
+    let x509_bundle_file = table.file("x509_bundle_file");
+    let file = table.file("jwt_bundle_file").map(KeysAt::File);
     let uri = table.text("jwt_bundle_uri").map(KeysAt::Uri);
     if file.is_some() && uri.is_some() {
         table.report("jwt_bundle_uri", "is set beside jwt_bundle_file; keep one of the two");
@@ -79,8 +80,7 @@ fn read_trust_domain(
     if x509_bundle_file.is_none() && jwt_bundle.is_none() {
         table.report("x509_bundle_file", "is missing; set it, jwt_bundle_file or jwt_bundle_uri");
     }
-    let domain =
-        TrustDomain { name: name.to_owned(), x509_bundle_file: x509_bundle_file.map(Into::into), jwt_bundle };
+    let domain = TrustDomain { origin: table.origin(), name: name.to_owned(), x509_bundle_file, jwt_bundle };
     Some(table.located(domain))
 }
 
@@ -121,7 +121,7 @@ fn read_issuer(
         table.report("issuer", "is missing; write what `iss` of its tokens says");
     }
     let discovery = table.flag("discovery").unwrap_or_default().then_some(KeysAt::Discovery);
-    let file = table.path("jwks_file").map(|path| KeysAt::File(path.into()));
+    let file = table.file("jwks_file").map(KeysAt::File);
     let mut places = [file, table.text("jwks_uri").map(KeysAt::Uri), discovery].into_iter().flatten();
     let keys = places.next();
     if keys.is_none() || places.next().is_some() {
@@ -141,7 +141,8 @@ fn read_issuer(
         table.report("conditions", "has an empty name or value; a condition compares a claim with a text");
     }
     let audience = table.text("audience");
-    let issuer = TrustedIssuer { issuer: issuer?, keys: keys?, audience, algorithms, uses_jti, conditions };
+    let (origin, issuer, keys) = (table.origin(), issuer?, keys?);
+    let issuer = TrustedIssuer { origin, issuer, keys, audience, algorithms, uses_jti, conditions };
     Some(table.located(issuer))
 }
 
@@ -150,7 +151,7 @@ struct Table<'r, 'a, 'v, 't> {
     reader: &'r mut Reader<'a>,
     name: String,
     members: &'v toml::de::DeTable<'t>,
-    span: std::ops::Range<usize>,
+    span: Range<usize>,
 }
 
 impl<'r, 'a, 'v, 't> Table<'r, 'a, 'v, 't> {
@@ -174,7 +175,16 @@ impl<'r, 'a, 'v, 't> Table<'r, 'a, 'v, 't> {
     }
 
     fn located<T>(self, value: T) -> Located<T> {
-        Located { value, origin: self.reader.origin(&self.span), name: self.name }
+        Located { value, name: self.name }
+    }
+
+    fn origin(&self) -> Origin {
+        self.reader.origin(&self.span)
+    }
+
+    /// Where a member stands; one that is missing, where the table does.
+    fn span_of(&self, member: &str) -> Range<usize> {
+        self.members.get(member).map_or_else(|| self.span.clone(), Spanned::span)
     }
 
     /// A problem with the table as a whole.
@@ -183,8 +193,7 @@ impl<'r, 'a, 'v, 't> Table<'r, 'a, 'v, 't> {
     }
 
     fn report(&mut self, member: &str, text: impl Into<String>) {
-        let span = self.members.get(member).map_or_else(|| self.span.clone(), Spanned::span);
-        self.reader.report(&span, format!("{}.{member}", self.name), text);
+        self.reader.report(&self.span_of(member), format!("{}.{member}", self.name), text);
     }
 
     fn text(&mut self, member: &str) -> Option<String> {
@@ -196,8 +205,11 @@ impl<'r, 'a, 'v, 't> Table<'r, 'a, 'v, 't> {
         text
     }
 
-    fn path(&mut self, member: &str) -> Option<String> {
-        self.text(member).map(|path| self.reader.resolve(&path))
+    fn file(&mut self, member: &str) -> Option<NamedFile> {
+        let path = self.text(member)?;
+        let path = self.reader.resolve(&path);
+        let origin = self.reader.origin(&self.span_of(member));
+        Some(NamedFile::new(path, format!("{}.{member}", self.name), origin))
     }
 
     fn flag(&mut self, member: &str) -> Option<bool> {
@@ -281,11 +293,11 @@ mod tests {
         assert_eq!(problems, [""; 0]);
         let domain = &document.trust_domains[0].value;
         assert_eq!(domain.name, "example.org");
-        assert_eq!(domain.x509_bundle_file.as_deref(), Some(Path::new("/etc/x.pem")));
+        assert_eq!(domain.x509_bundle_file.as_ref().map(|file| &*file.path), Some(Path::new("/etc/x.pem")));
         assert_eq!(domain.jwt_bundle, Some(KeysAt::Uri("https://a.example/b".to_owned())));
         let located = &document.trusted_issuers[0];
         assert_eq!(
-            (located.name.as_str(), located.origin.to_string().as_str()),
+            (located.name.as_str(), located.value.origin.to_string().as_str()),
             ("trusted_issuers[0]", "/etc/m.toml:4")
         );
         let issuer = &located.value;

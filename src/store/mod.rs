@@ -121,6 +121,17 @@ impl Store {
         Ok(store)
     }
 
+    /// Checks what [`Store::connect`] needs beside the database: the certificates that PostgreSQL's is verified with.
+    ///
+    /// # Errors
+    /// [`OpenError::Unusable`].
+    pub fn check(location: &Location, options: &Options) -> Result<(), OpenError> {
+        match &location.0 {
+            Place::Postgres(config) => postgres::Postgres::tls(config, options).map(drop),
+            Place::Memory | Place::File(_) => Ok(()),
+        }
+    }
+
     /// Opens a store without asking PostgreSQL for anything: a server may start while its database is away. The tables are
     /// brought up to date before the first use.
     ///

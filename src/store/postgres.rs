@@ -15,6 +15,7 @@ use tokio_postgres::{
     tls::{MakeTlsConnect, TlsConnect},
     types::{IsNull, ToSql, Type, private::BytesMut, to_sql_checked},
 };
+use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_stream::StreamExt;
 
 use super::{
@@ -62,11 +63,16 @@ impl Postgres {
             .keepalives_idle(Duration::from_secs(10))
             .keepalives_interval(Duration::from_secs(3))
             .keepalives_retries(3);
-        if config.get_ssl_mode() == tokio_postgres::config::SslMode::Disable {
-            Self::with(config, NoTls, options, hint)
-        } else {
-            Self::with(config, tls::connector(options.ca_file.as_deref())?, options, hint)
+        match Self::tls(&config, options)? {
+            None => Self::with(config, NoTls, options, hint),
+            Some(tls) => Self::with(config, tls, options, hint),
         }
+    }
+
+    /// How it is connected to over TLS, unless that is switched off.
+    pub(super) fn tls(config: &Config, options: &Options) -> Result<Option<MakeRustlsConnect>, OpenError> {
+        let is_on = config.get_ssl_mode() != tokio_postgres::config::SslMode::Disable;
+        is_on.then(|| tls::connector(options.ca_file.as_deref())).transpose()
     }
 
     fn with<T>(config: Config, tls: T, options: &Options, hint: &hint::Hint) -> Result<Self, OpenError>

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
     thread,
@@ -149,7 +150,87 @@ fn config_check_reads_given_key_files() {
     let outcome =
         mintage_with(&["config", "check", "--dev"], &[("RS256_PRIVATE_KEY_PATH", "/nowhere/k.pem")], "");
     assert_eq!(outcome.code, 1);
-    assert!(outcome.stderr.starts_with("error: /nowhere/k.pem: cannot be read"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.starts_with(
+            "error: RS256_PRIVATE_KEY_PATH: rs256_private_key_path: /nowhere/k.pem: cannot be read"
+        ),
+        "{}",
+        outcome.stderr
+    );
+}
+
+// What would end a start is said before it, of every file at once.
+#[test]
+fn config_check_reads_what_a_start_would_read() {
+    const TOML: &str = r#"issuer = "https://id.example"
+database_url = "sqlite://m.db"
+master_key_file = "garbage"
+rs256_private_key_path = "absent"
+[tls]
+cert_file = "garbage"
+key_file = "garbage"
+client_ca_file = "garbage"
+[spiffe.trust_domains."example.org"]
+x509_bundle_file = "absent"
+jwt_bundle_file = "garbage"
+[[trusted_issuers]]
+issuer = "https://cluster.example"
+jwks_file = "absent"
+[[trusted_issuers]]
+issuer = "https://other.example"
+jwks_uri = "https://other.invalid/keys"
+"#;
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(file("m.toml"), TOML).unwrap();
+    std::fs::write(file("garbage"), "x").unwrap();
+    let check = |environment: &[(&str, &str)]| {
+        let outcome = mintage_with(&["config", "check", "--config", &file("m.toml")], environment, "");
+        (outcome.code, outcome.stderr.replace(&format!("{}/", directory.path().display()), ""))
+    };
+    let (code, stderr) = check(&[]);
+    let mut places: Vec<_> = stderr
+        .lines()
+        .map(|line| line.splitn(5, ": ").skip(1).take(3).collect::<Vec<_>>().join(": "))
+        .collect();
+    places.sort();
+    let mut expected = [
+        "m.toml:3: master_key_file: garbage",
+        "m.toml:4: rs256_private_key_path: absent",
+        "m.toml:6: tls.cert_file: garbage",
+        "m.toml:8: tls.client_ca_file: garbage",
+        "m.toml:10: spiffe.trust_domains.\"example.org\".x509_bundle_file: absent",
+        "m.toml:11: spiffe.trust_domains.\"example.org\".jwt_bundle_file: garbage",
+        "m.toml:14: trusted_issuers[0].jwks_file: absent",
+    ];
+    expected.sort_unstable();
+    assert_eq!((code, places.as_slice()), (1, &expected.map(str::to_owned)[..]), "{stderr}");
+    // Each says what to do.
+    assert!(stderr.lines().all(|line| line.contains("; ") || line.contains("such as")), "{stderr}");
+
+    // The start ends with one of them, in the same words.
+    let serve = mintage(&["serve", "--config", &file("m.toml")]);
+    let said = serve.stderr.lines().last().unwrap().replace(&format!("{}/", directory.path().display()), "");
+    assert_eq!(serve.code, 1);
+    assert!(stderr.contains(&said), "{said}\n{stderr}");
+
+    // A check makes nothing, but reads a master key that a start made.
+    std::fs::write(file("m.toml"), "issuer = \"https://id.example\"\ndatabase_url = \"sqlite://n.db\"\n")
+        .unwrap();
+    assert_eq!(check(&[]), (0, String::new()));
+    assert!(!directory.path().join("n.db").exists() && !directory.path().join("n.db.key").exists());
+    std::fs::write(file("n.db.key"), "x").unwrap();
+    std::fs::set_permissions(file("n.db.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, stderr) = check(&[]);
+    assert!(code == 1 && stderr.contains("n.db.key: is open to other users"), "{stderr}");
+    let postgres = [
+        ("MINTAGE_DATABASE_URL", "postgres://u@nowhere.invalid/m?sslmode=require"),
+        ("MINTAGE_DATABASE_CA_FILE", "/nowhere/ca.pem"),
+        ("MINTAGE_MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+    ];
+    let (code, stderr) = check(&postgres);
+    let expected = "error: MINTAGE_DATABASE_CA_FILE: database_ca_file: /nowhere/ca.pem: cannot be read";
+    assert!(code == 1 && stderr.starts_with(expected), "{stderr}");
 }
 
 // V-71

@@ -5,8 +5,6 @@ use mintage::{
     jose::JwsAlgorithm,
 };
 
-use std::path::PathBuf;
-
 use super::*;
 
 const ISSUER: &str = "issuer = \"https://id.example\"\n";
@@ -79,8 +77,9 @@ fn everything_can_be_set() {
     let config = file.load(Sources::default()).unwrap();
     let beside = |name: &str| file.directory.path().join(name);
     let tls = config.tls.as_ref().unwrap();
-    let files = Certificate::Files { cert_file: beside("cert.pem"), key_file: PathBuf::from("/k.pem") };
-    assert_eq!(tls.certificate, files);
+    let Certificate::Files { cert_file, key_file } = &tls.certificate else { panic!("{tls:?}") };
+    assert_eq!((&cert_file.path, &*key_file.path), (&beside("cert.pem"), Path::new("/k.pem")));
+    assert!(key_file.problem("x").to_string().ends_with("m.toml:6: tls.key_file: /k.pem: x"));
     assert_eq!(tls.client_auth, ClientAuth::Optional);
     let proxy = config.proxy.as_ref().unwrap();
     let trusted: Vec<_> = proxy.trusted.iter().map(ToString::to_string).collect();
@@ -94,10 +93,16 @@ fn everything_can_be_set() {
     assert_eq!((fetch.timeout, fetch.max_bytes), (Duration::from_millis(100), 1024));
     let domain = &config.trust_domains[0];
     assert_eq!(
-        (domain.name.as_str(), domain.x509_bundle_file.clone()),
+        (domain.name.as_str(), domain.x509_bundle_file.as_ref().map(|file| file.path.clone())),
         ("example.org", Some(beside("x509.pem")))
     );
-    assert_eq!(domain.jwt_bundle, Some(KeysAt::File(beside("jwt.json"))));
+    let Some(KeysAt::File(bundle)) = &domain.jwt_bundle else { panic!("{domain:?}") };
+    assert_eq!(bundle.path, beside("jwt.json"));
+    let problem = bundle.problem("x").to_string();
+    assert!(
+        problem.contains("m.toml:23: spiffe.trust_domains.\"example.org\".jwt_bundle_file: "),
+        "{problem}"
+    );
     let issuer = &config.trusted_issuers[0];
     assert_eq!(issuer.keys, KeysAt::Uri("http://cluster.example/keys".to_owned()));
     assert_eq!((issuer.audience.as_deref(), issuer.uses_jti), (Some("mintage"), false));

@@ -49,7 +49,7 @@ fn everything_can_be_set() {
     assert_eq!(store.location.to_string(), "postgres://db.example/m");
     assert_eq!(store.ca_file.as_deref(), Some(&*file.directory.path().join("ca.pem")));
     assert!(
-        matches!(&store.master_key, Some(MasterKeySource::File(path)) if path == Path::new("/run/secrets/master"))
+        matches!(&store.master_key, Some(MasterKeySource::File(file)) if file.path == Path::new("/run/secrets/master"))
     );
     assert_eq!((store.max_staleness, store.max_revocation_age), (Duration::ZERO, Duration::from_secs(1)));
     assert_eq!((store.poll_interval, store.notify), (Duration::from_millis(50), false));

@@ -37,8 +37,7 @@ fn the_issuer_of_dev_follows_the_scheme() {
     assert_eq!(config.tls.unwrap().certificate, Certificate::Made);
     let config = config::load(&dev(&FILES)).unwrap();
     assert_eq!(config.issuer.as_str(), "https://localhost:8000");
-    let certificate = Certificate::Files { cert_file: "/c.pem".into(), key_file: "/k.pem".into() };
-    assert_eq!(config.tls.unwrap().certificate, certificate);
+    assert!(matches!(config.tls.unwrap().certificate, Certificate::Files { .. }));
 }
 
 #[test]

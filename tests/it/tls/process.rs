@@ -62,6 +62,10 @@ pub(super) fn mintage(arguments: &[&str], environment: &[(&str, &str)]) -> (Opti
 
 /// A start that fails, with this environment beside the usual one.
 fn refused(environment: &[(&str, &str)]) -> String {
+    refused_by(&["serve"], environment)
+}
+
+fn refused_by(command: &[&str], environment: &[(&str, &str)]) -> String {
     let usual = [
         ("ISSUER_URL", "https://id.example"),
         ("MINTAGE_DATABASE_URL", "sqlite::memory:"),
@@ -70,7 +74,7 @@ fn refused(environment: &[(&str, &str)]) -> String {
         ("MINTAGE_LOG", "error"),
     ];
     let usual = usual.into_iter().filter(|(name, _)| environment.iter().all(|(other, _)| other != name));
-    let (code, stderr) = mintage(&["serve"], &usual.chain(environment.iter().copied()).collect::<Vec<_>>());
+    let (code, stderr) = mintage(command, &usual.chain(environment.iter().copied()).collect::<Vec<_>>());
     assert_eq!(code, Some(1), "{stderr}");
     stderr
 }
@@ -110,7 +114,7 @@ async fn hangup_reads_the_certificate_again_and_names_what_is_wrong() {
 
     fs::write(files.path("cert.pem"), "half a fi").unwrap();
     server.signal("HUP");
-    let named = "cert.pem: holds no certificate in PEM; tls.cert_file must name";
+    let named = "cert.pem: holds no certificate in PEM; name a PEM file";
     server.says(named).await;
     assert!(server.stderr().contains("what was read before stays in use"));
 
@@ -144,8 +148,12 @@ fn files_that_cannot_be_used_end_the_start() {
         fs::write(files.path(name), text).unwrap();
     }
     for (cert, key, said) in [
-        ("cert.pem", "other.pem", "other.pem: is not the key of the certificate; tls.key_file must name"),
-        ("empty.pem", "key.pem", "empty.pem: holds no certificate in PEM; tls.cert_file must name"),
+        (
+            "cert.pem",
+            "other.pem",
+            "other.pem: is not the key of the certificate; name a PEM file with the key of",
+        ),
+        ("empty.pem", "key.pem", "empty.pem: holds no certificate in PEM; name a PEM file"),
         ("cert.pem", "empty.pem", "empty.pem: holds no private key in PEM"),
         (
             "expired.pem",
@@ -155,12 +163,12 @@ fn files_that_cannot_be_used_end_the_start() {
         ("missing.pem", "key.pem", "missing.pem: cannot be read"),
         ("cert.pem", "missing.pem", "missing.pem: cannot be read"),
     ] {
-        let stderr = refused(&[
-            ("MINTAGE_TLS_CERT_FILE", &files.path(cert)),
-            ("MINTAGE_TLS_KEY_FILE", &files.path(key)),
-        ]);
+        let (cert, key) = (files.path(cert), files.path(key));
+        let environment = [("MINTAGE_TLS_CERT_FILE", &*cert), ("MINTAGE_TLS_KEY_FILE", &*key)];
+        let stderr = refused(&environment);
         assert!(stderr.contains(said), "{stderr}");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert_eq!(refused_by(&["config", "check"], &environment), stderr);
     }
     let stderr = refused(&[("MINTAGE_TLS_CERT_FILE", &files.path("cert.pem"))]);
     assert!(stderr.contains("tls.key_file"), "{stderr}");
