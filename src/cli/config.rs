@@ -1,7 +1,7 @@
 //! `mintage config check` and `mintage config show`.
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     output::{Failure, Report},
@@ -55,13 +55,18 @@ fn show(config: &Config) -> Report {
         let (key, value, origin) = (setting.setting.key, value(&setting.value), &setting.origin);
         text.push_str(&format!("{key:key_width$}  {value:value_width$}  {origin}\n"));
     }
-    for (client, origin) in config.registrations() {
-        // A client_id may hold any printable character; debug form keeps it on its line and within its quotes.
-        text.push_str(&format!(
-            "{:key_width$}  {:value_width$}  {origin}\n",
-            "client",
-            format!("{:?}", client.client_id)
-        ));
+    let clients: Vec<_> =
+        config.registrations().map(|(client, origin)| (client.client_id.as_str(), origin)).collect();
+    let domains: Vec<_> =
+        config.trust_domains.iter().map(|domain| (domain.name.as_str(), &domain.origin)).collect();
+    let issuers: Vec<_> =
+        config.trusted_issuers.iter().map(|issuer| (issuer.issuer.as_str(), &issuer.origin)).collect();
+    for (kind, tables) in [("client", &clients), ("trust_domain", &domains), ("trusted_issuer", &issuers)] {
+        for (name, origin) in tables {
+            // A client_id may hold any printable character; debug form keeps it on its line and within its quotes.
+            let name = format!("{name:?}");
+            text.push_str(&format!("{kind:key_width$}  {name:value_width$}  {origin}\n"));
+        }
     }
 
     let settings: Vec<_> = settings
@@ -77,9 +82,14 @@ fn show(config: &Config) -> Report {
             })
         })
         .collect();
-    let clients: Vec<_> = config
-        .registrations()
-        .map(|(client, origin)| json!({ "client_id": client.client_id, "origin": origin.to_string() }))
-        .collect();
-    Report { text, json: json!({ "settings": settings, "clients": clients }).to_string() }
+    let tables = |member: &str, tables: &[(&str, &Origin)]| -> Vec<Value> {
+        tables.iter().map(|(name, origin)| json!({ member: name, "origin": origin.to_string() })).collect()
+    };
+    let json = json!({
+        "settings": settings,
+        "clients": tables("client_id", &clients),
+        "trust_domains": tables("trust_domain", &domains),
+        "trusted_issuers": tables("issuer", &issuers),
+    });
+    Report { text, json: json.to_string() }
 }

@@ -238,7 +238,9 @@ jwks_uri = "https://other.invalid/keys"
 fn config_show_names_origins_and_masks_secrets() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("m.toml");
-    let text = "issuer = \"https://id.example\"\n[[clients]]\nclient_id = \"a\\u001b\"\nclient_secret = \"canary\"\n";
+    let text = "issuer = \"https://id.example\"\n[[clients]]\nclient_id = \"a\\u001b\"\nclient_secret = \"canary\"\n\
+        [spiffe.trust_domains.\"example.org\"]\njwt_bundle_uri = \"https://a.example/b\"\n\
+        [[trusted_issuers]]\nissuer = \"https://cluster.example\"\ndiscovery = true\n";
     std::fs::write(&file, text.replace("\\u001b", "")).unwrap();
     let arguments = ["config", "show", "--config", file.to_str().unwrap(), "--listen", "127.0.0.1:1"];
     let environment = [("JWT_SECRET", "canary-7c1f-canary-7c1f-canary-7c1f"), ("MINTAGE_LOG", "debug")];
@@ -254,10 +256,23 @@ fn config_show_names_origins_and_masks_secrets() {
     assert_eq!(line("ops_listen"), "ops_listen 127.0.0.1:9000 default");
     assert_eq!(line("issuer"), format!("issuer https://id.example {}:1", file.display()));
     assert_eq!(line("client "), format!("client \"a\" {}:2", file.display()));
+    assert_eq!(line("trust_domain "), format!("trust_domain \"example.org\" {}:5", file.display()));
+    assert_eq!(
+        line("trusted_issuer "),
+        format!("trusted_issuer \"https://cluster.example\" {}:7", file.display())
+    );
 
     let json = mintage_with(&[&arguments[..], &["--output", "json"]].concat(), &environment, "");
     let shown: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(shown["settings"].as_array().unwrap().len(), mintage::config::SETTINGS.len());
+    let origin = |line: usize| format!("{}:{line}", file.display());
+    assert_eq!(
+        (&shown["trust_domains"], &shown["trusted_issuers"]),
+        (
+            &serde_json::json!([{ "trust_domain": "example.org", "origin": origin(5) }]),
+            &serde_json::json!([{ "issuer": "https://cluster.example", "origin": origin(7) }]),
+        )
+    );
     for outcome in [text, json] {
         assert!(!format!("{}{}", outcome.stdout, outcome.stderr).contains("canary"));
     }
