@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -28,8 +28,8 @@ pub(super) struct Activity {
     /// Responses of which hyper holds a piece that the peer has not yet made room for.
     unsent: AtomicU32,
     sent_at: AtomicU64,
-    /// Whether the HTTP/1 head being read has a `Content-Length`.
-    has_length: AtomicBool,
+    /// How many `Content-Length` lines the HTTP/1 head being read has.
+    lengths: AtomicU8,
     /// Whether an HTTP/1 head has begun and not ended.
     reading_head: AtomicBool,
     /// Whether the socket had no room for what was to be written last.
@@ -49,7 +49,7 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             unsent: AtomicU32::new(0),
             sent_at: AtomicU64::new(0),
-            has_length: AtomicBool::new(false),
+            lengths: AtomicU8::new(0),
             reading_head: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             retiring: AtomicBool::new(false),
@@ -108,14 +108,14 @@ impl Activity {
         self.retiring.load(Relaxed)
     }
 
-    /// Notes whether the HTTP/1 head read last has a `Content-Length` line.
-    pub(super) fn set_has_length(&self, has_length: bool) {
-        self.has_length.store(has_length, Relaxed);
+    /// Notes how many `Content-Length` lines the HTTP/1 head read last has.
+    pub(super) fn set_lengths(&self, count: u8) {
+        self.lengths.store(count, Relaxed);
     }
 
-    /// Whether the HTTP/1 head read last has a `Content-Length` line, even if hyper removed it.
-    pub(super) fn has_length(&self) -> bool {
-        self.has_length.load(Relaxed)
+    /// How many `Content-Length` lines the HTTP/1 head read last has, those included that hyper removed.
+    pub(super) fn lengths(&self) -> u8 {
+        self.lengths.load(Relaxed)
     }
 
     /// Notes that so many bytes are kept; returns how many were before.

@@ -81,8 +81,8 @@ impl Edge {
         &self.telemetry
     }
 
-    /// Begins to answer a request. `has_length` tells of a `Content-Length` that hyper may have removed.
-    fn begin(&self, request: Request<Body>, has_length: bool) -> Begun {
+    /// Begins to answer a request. `lengths` counts its `Content-Length` lines, of which hyper may have removed some.
+    fn begin(&self, request: Request<Body>, lengths: u8) -> Begun {
         let form = Form::of(request.headers());
         let limit = grpc_timeout(request.headers())
             .filter(|_| form != Form::Json)
@@ -91,7 +91,8 @@ impl Edge {
         // RFC 9112 §6.1: a chunked request that has a length as well is how a second one is smuggled past a proxy. It is
         // refused where it is noticed, and in any case no connection is used again after a chunked request.
         let close = is_http1 && request.headers().contains_key(header::TRANSFER_ENCODING);
-        let way = if close && has_length {
+        let is_framed_twice = lengths > 1 || close && lengths > 0;
+        let way = if is_framed_twice {
             Way::Refusal(FRAMED_TWICE)
         } else if close && !is_chunked(request.headers()) {
             Way::Refusal(UNKNOWN_CODING)
@@ -187,7 +188,7 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let has_length = self.activity.has_length();
+        let lengths = self.activity.lengths();
         let in_flight = self.activity.begin();
         let is_next_turn = request.version() <= Version::HTTP_11 && !inline::one_more();
         let edge = Arc::clone(&self.edge);
@@ -213,7 +214,7 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
         let observation = edge.telemetry.begin(&mut request);
         let record = Arc::clone(observation.record());
         let request = Counted::of(request, &edge.unfinished, &self.activity, record).map(Body::new);
-        let mut begun = edge.begin(request, has_length);
+        let mut begun = edge.begin(request, lengths);
         begun.close |= begun.is_http1 && (self.activity.is_retiring() || edge.shutdown.is_leaving());
         // What is here is used where it lies: the future of a request is moved several times.
         Box::pin(async move {

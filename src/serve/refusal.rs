@@ -122,12 +122,12 @@ pub(super) const NO_HOST: Refusal = Refusal::new(
     "an HTTP/1.1 request has exactly one Host header",
 );
 
-/// Both ways to tell a body's end (RFC 9112 §6.1).
+/// A body's end is told twice (RFC 9112 §6.1).
 pub(super) const FRAMED_TWICE: Refusal = Refusal::new(
     StatusCode::BAD_REQUEST,
     Code::Internal,
     "invalid_request",
-    "a request has a Content-Length or a Transfer-Encoding, never both",
+    "a request has one Content-Length or one Transfer-Encoding, never both",
 );
 
 /// A transfer coding beside `chunked` (RFC 9112 §6.1).

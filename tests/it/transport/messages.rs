@@ -65,6 +65,7 @@ async fn ambiguous_lengths_are_refused() {
     let server = Server::start(quick()).await;
     for fields in [
         "content-length: 3\r\ncontent-length: 4\r\n",
+        "content-length: 3\r\ncontent-length: 3\r\n",
         "content-length: 3, 4\r\n",
         "content-length: +3\r\n",
         "content-length: 0x3\r\n",
