@@ -45,7 +45,10 @@ pub(super) async fn until_signal(config: Config, mut core: Core, log: LogQueue) 
     let tls = tls::open(&config, address.port(), Arc::new(SystemClock), telemetry.metrics())?;
     let ops = listen_ops(&config).await?;
     let limits = Limits {
-        max_connections: memory::connections(descriptors::connections(config.limits.max_connections)),
+        max_connections: memory::connections(
+            descriptors::connections(config.limits.max_connections),
+            config.limits.max_header_bytes,
+        ),
         max_connections_per_source: config.limits.max_connections_per_source,
         max_header_bytes: u32::try_from(config.limits.max_header_bytes).unwrap_or(u32::MAX),
         ..Limits::default()

@@ -4,33 +4,36 @@ use std::{fs, iter};
 
 use rustix::process::{Resource, getrlimit};
 
-/// Bytes that an idle connection takes at most, one of HTTP/2 over TLS (docs/performance.md).
-const PER_CONNECTION: u64 = 32 * 1024;
+/// Bytes that a connection takes beside the head that it reads. An idle one takes less than this and the shortest of heads, whatever
+/// it speaks (docs/performance.md).
+const PER_CONNECTION: u64 = 16 * 1024;
 
 /// Bytes for everything else: clients, keys, requests.
 const RESERVED: u64 = 64 * 1024 * 1024;
 
-/// How many of the `wanted` connections there can be.
-pub(super) fn connections(wanted: usize) -> usize {
+/// How many of the `wanted` connections there can be, each of which reads heads of so many bytes.
+pub(super) fn connections(wanted: usize, max_header_bytes: usize) -> usize {
     let of_process = getrlimit(Resource::Data).current;
     let read = |file: &str| fs::read_to_string(file).ok();
     let of_groups = read("/proc/self/cgroup").and_then(|groups| limit_of_groups(&groups, read));
-    let Some(limit) = of_process.into_iter().chain(of_groups).min() else { return wanted };
-    let possible = possible(limit).min(wanted);
-    if possible < wanted {
-        tracing::info!(
-            memory_mib = limit / (1024 * 1024),
-            max_connections = possible,
-            "limits.max_connections is lowered from {wanted} to what the memory of this process allows"
-        );
-    }
+    // The limit of the process is one of addresses, and the one of a group of what lies there.
+    let limits = of_process.map(|limit| (limit, 4)).into_iter().chain(of_groups.map(|limit| (limit, 2)));
+    let least = limits.map(|(limit, heads)| (possible(limit, heads * max_header_bytes), limit)).min();
+    let Some((possible, limit)) = least.filter(|(possible, _)| *possible < wanted) else { return wanted };
+    tracing::info!(
+        memory_mib = limit / (1024 * 1024),
+        max_connections = possible,
+        "limits.max_connections is lowered from {wanted} to what the memory of this process allows"
+    );
     possible
 }
 
-/// How many connections so many bytes are enough for. Of very few they get a quarter.
-fn possible(limit: u64) -> usize {
+/// How many connections so many bytes are enough for, each with a buffer for its heads, which grows by doubling. Of very few bytes
+/// they get a quarter.
+fn possible(limit: u64, buffer: usize) -> usize {
     let bytes = limit.saturating_sub(RESERVED).max(limit / 4);
-    usize::try_from(bytes / PER_CONNECTION).unwrap_or(usize::MAX).max(1)
+    let each = u64::try_from(buffer).unwrap_or(u64::MAX).saturating_add(PER_CONNECTION);
+    usize::try_from(bytes / each).unwrap_or(usize::MAX).max(1)
 }
 
 /// The least limit of the control groups that `/proc/PID/cgroup` lists, version 2 and 1, and of those above them (cgroups(7)).
@@ -64,7 +67,9 @@ mod tests {
     // F-25
     #[test]
     fn connections_leave_memory_for_the_rest() {
-        assert_eq!([1024, 256, 128, 64, 0].map(|mib| possible(mib * MIB)), [30_720, 6_144, 2_048, 512, 1]);
+        let possible_in = |mib: u64| possible(mib * MIB, 32 * 1024);
+        assert_eq!([1024, 256, 128, 64, 0].map(possible_in), [20_480, 4_096, 1_365, 341, 1]);
+        assert_eq!(possible(256 * MIB, 64 * 1024), 2_457);
     }
 
     #[test]
