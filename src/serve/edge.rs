@@ -30,7 +30,7 @@ use super::{
     },
     router::Routes,
     shutdown::Shutdown,
-    unfinished::{Counted, Unfinished},
+    unfinished::{Counted, Kept, Unfinished},
 };
 use crate::{
     grpc,
@@ -200,20 +200,27 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
                     if let Some(reason) = refusal.too_many {
                         edge.telemetry.metrics().turned_away(reason);
                     }
+                    let response = turn_away(request, refusal);
                     return Box::pin(async move {
                         if is_next_turn {
                             yield_now().await;
                         }
-                        Ok(turn_away(request, refusal).await.map(|body| TrackedBody::new(body, in_flight)))
+                        Ok(response.await.map(|body| TrackedBody::new(body, in_flight)))
                     });
                 }
             };
+        // Its head is let go of at once: others may wait behind it to be looked at.
+        let Some(kept) = Kept::head(&request, &edge.unfinished, &self.activity) else {
+            edge.telemetry.metrics().turned_away(RefusalReason::Overloaded);
+            let response = turn_away(request, OVERLOADED);
+            return Box::pin(async { Ok(response.await.map(|body| TrackedBody::new(body, in_flight))) });
+        };
         let mut request = request;
         let peer = edge.peer_of(&self.peer, &request);
         request.extensions_mut().insert(peer);
         let observation = edge.telemetry.begin(&mut request);
         let record = Arc::clone(observation.record());
-        let request = Counted::of(request, &edge.unfinished, &self.activity, record).map(Body::new);
+        let request = request.map(|body| Body::new(Counted { body, kept, record, is_refused: false }));
         let mut begun = edge.begin(request, lengths);
         begun.close |= begun.is_http1 && (self.activity.is_retiring() || edge.shutdown.is_leaving());
         // What is here is used where it lies: the future of a request is moved several times.
@@ -231,16 +238,19 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
 
 /// Answers a request that does not get in. It is counted and not logged: what there is too much of must cost little. What
 /// the caller has already sent is read and thrown away, so that it need not connect again.
-async fn turn_away(request: Request<Incoming>, refusal: Refusal) -> Response<Body> {
+fn turn_away(request: Request<Incoming>, refusal: Refusal) -> impl Future<Output = Response<Body>> {
     let (form, is_http1) = (Form::of(request.headers()), request.version() <= Version::HTTP_11);
     // Reading the body would ask for it.
     let is_waiting = request.headers().contains_key(header::EXPECT);
-    let is_read = !is_waiting && is_read_at_once(request.into_body()).await;
-    let mut response = refusal.answer(form);
-    if is_http1 && !is_read {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let body = request.into_body();
+    async move {
+        let is_read = !is_waiting && is_read_at_once(body).await;
+        let mut response = refusal.answer(form);
+        if is_http1 && !is_read {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
-    response
 }
 
 /// Whether a short body was there to its end, or nearly.

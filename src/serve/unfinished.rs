@@ -51,58 +51,57 @@ impl Unfinished {
     }
 }
 
-/// The body of a request, counted until its end has come.
+/// What is kept of one request.
 #[derive(Debug)]
-pub(super) struct Counted {
-    body: Incoming,
+pub(super) struct Kept {
     common: Arc<Unfinished>,
     activity: Arc<Activity>,
-    record: Arc<RequestRecord>,
-    kept: Kept,
-    is_refused: bool,
-}
-
-/// What is kept of one request.
-#[derive(Debug, Default)]
-struct Kept {
     bytes: usize,
     of_common: usize,
 }
 
-impl Counted {
-    /// Counts the head of a request that has a body, and the body as it comes.
-    pub(super) fn of(
-        request: Request<Incoming>,
+impl Kept {
+    /// Counts the head of a request that has a body; `None` when it may not be kept.
+    pub(super) fn head(
+        request: &Request<Incoming>,
         common: &Arc<Unfinished>,
         activity: &Arc<Activity>,
-        record: Arc<RequestRecord>,
-    ) -> Request<Self> {
-        let head = PER_REQUEST + request.headers().len() * PER_FIELD;
-        request.map(|body| {
-            let has_more = !body.is_end_stream();
-            let (common, activity) = (Arc::clone(common), Arc::clone(activity));
-            let mut counted =
-                Self { body, common, activity, record, kept: Kept::default(), is_refused: false };
-            counted.is_refused = has_more && !counted.keep(head);
-            counted
-        })
+    ) -> Option<Self> {
+        let (common, activity) = (Arc::clone(common), Arc::clone(activity));
+        let mut kept = Self { common, activity, bytes: 0, of_common: 0 };
+        let has_body = !request.body().is_end_stream();
+        (!has_body || kept.more(PER_REQUEST + request.headers().len() * PER_FIELD)).then_some(kept)
     }
 
     /// Counts so many bytes. Returns whether they may be kept.
-    fn keep(&mut self, bytes: usize) -> bool {
+    fn more(&mut self, bytes: usize) -> bool {
         let before = self.activity.keep(bytes);
         let beyond = (before + bytes).max(OWN) - before.max(OWN);
         let may_keep = beyond == 0 || self.common.take(beyond);
-        self.kept.bytes += bytes;
-        self.kept.of_common += if may_keep { beyond } else { 0 };
+        self.bytes += bytes;
+        self.of_common += if may_keep { beyond } else { 0 };
         may_keep
     }
 
     fn let_go(&mut self) {
-        let Kept { bytes, of_common } = std::mem::take(&mut self.kept);
-        self.activity.let_go(bytes);
-        self.common.give_back(of_common);
+        self.activity.let_go(std::mem::take(&mut self.bytes));
+        self.common.give_back(std::mem::take(&mut self.of_common));
     }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+/// The body of a request, counted until its end has come.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) body: Incoming,
+    pub(super) kept: Kept,
+    pub(super) record: Arc<RequestRecord>,
+    pub(super) is_refused: bool,
 }
 
 impl Body for Counted {
@@ -119,9 +118,9 @@ impl Body for Counted {
             let is_over = frame.is_none() || this.body.is_end_stream();
             let length = frame.as_ref().and_then(|frame| Some(frame.as_ref().ok()?.data_ref()?.len()));
             if is_over {
-                this.let_go();
+                this.kept.let_go();
             } else if let Some(length) = length {
-                this.is_refused = !this.keep(PER_PIECE + length);
+                this.is_refused = !this.kept.more(PER_PIECE + length);
             }
             if !this.is_refused {
                 return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
@@ -138,11 +137,5 @@ impl Body for Counted {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.let_go();
     }
 }
