@@ -5,7 +5,7 @@ use super::{call::Call, pb::token as pb};
 use crate::{
     oauth::{
         Error,
-        client::{ClientAuthentication, PresentedCredentials},
+        client::{ClientAuthentication, PresentedCredentials, check_client_id},
         introspect::{Caller, Credentials, Inquirer},
     },
     secret::Secret,
@@ -77,12 +77,9 @@ fn collect(
             message.client_id
         }
     };
-    match (non_empty(id), &credentials.client_id) {
-        (Some(id), Some(other)) if id != *other => {
-            return Err(Error::invalid_request("client_id is not the one that authenticates"));
-        }
-        (Some(id), _) => credentials.client_id = Some(id),
-        (None, _) => {}
+    if let Some(id) = non_empty(id) {
+        check_client_id(credentials.client_id.as_deref(), &id)?;
+        credentials.client_id = Some(id);
     }
     Ok(credentials)
 }

@@ -8,7 +8,7 @@ use super::{
     bearer::{Authorised, Demand},
     client::{
         AuthenticatedClient, Client, ClientAuthentication, ClientId, IntrospectPermission,
-        PresentedCredentials,
+        PresentedCredentials, check_client_id,
     },
     confirmation::{Confirmation, PresentedToken},
     error::{ClientRefusal, Error},
@@ -210,14 +210,10 @@ impl AuthorizationServer {
             Credentials::Token { token, client_id } => {
                 // Boxed, so that questions with a client's credentials do not take the memory of this.
                 match Box::pin(self.authorise(Some(token), &inquirer.sender, Demand::Introspect)).await {
-                    Ok(authorised)
-                        if client_id
-                            .as_ref()
-                            .is_some_and(|id| id != authorised.client().client_id.as_str()) =>
-                    {
-                        Err(Error::invalid_request("client_id is not the one that authenticates"))
+                    Ok(authorised) => {
+                        check_client_id(client_id.as_deref(), authorised.client().client_id.as_str())?;
+                        Ok(Admitted::Token(authorised))
                     }
-                    Ok(authorised) => Ok(Admitted::Token(authorised)),
                     // A token is no credential about itself: whoever found one could try out what it is (V-28).
                     Err(Error::InsufficientScope(_))
                         if questions.iter().any(|asked| asked.token.as_ref() == Some(&token.token)) =>

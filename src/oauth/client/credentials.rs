@@ -30,6 +30,19 @@ pub struct PresentedCredentials {
     pub grant_assertion: Option<Secret<String>>,
 }
 
+/// Checks that a `client_id` beside what authenticates names the client that does (RFC 6749 §2.3.1).
+///
+/// # Errors
+/// [`Error::InvalidRequest`].
+pub fn check_client_id(beside: Option<&str>, authenticates: &str) -> Result<(), Error> {
+    match beside {
+        Some(other) if other != authenticates => {
+            Err(Error::invalid_request("client_id is not the one that authenticates"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A readable claim to be a client, not yet verified.
 #[derive(Clone, Debug)]
 pub struct ClientAuthentication {
@@ -114,9 +127,7 @@ impl ClientAuthentication {
             )),
             ([header], ..) => {
                 let this = Self::read_basic(header.expose())?;
-                if client_id.is_some_and(|client_id| client_id != this.client_id.as_str()) {
-                    return Err(Error::invalid_request("client_id is not the one that authenticates"));
-                }
+                check_client_id(client_id.as_deref(), this.client_id.as_str())?;
                 Ok(this)
             }
             // Two headers: a proxy and a server that read different ones would authenticate different clients (V-39).

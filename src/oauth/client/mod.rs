@@ -35,7 +35,7 @@ use std::{fmt, str::FromStr, time::Duration};
 use serde_json::value::RawValue;
 
 pub use authenticate::AuthenticatedClient;
-pub use credentials::{ClientAuthentication, PresentedCredentials};
+pub use credentials::{ClientAuthentication, PresentedCredentials, check_client_id};
 pub use directory::ClientDirectory;
 pub use method::{Profile, TokenEndpointAuthMethod};
 pub use proof_members::{CertificateSubject, ClientKeys, FederatedSubject, ProofMembers};
