@@ -7,12 +7,12 @@
 //! Which of the two happens depends on the form of what was *presented*, never on the client it was presented for: an
 //! unknown client, a disabled one and a wrong secret cost the same work, and a stranger learns nothing from a clock.
 
-use std::{
-    fmt,
-    net::IpAddr,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, net::IpAddr, time::Duration};
+
+use argon2::{Params, Version, password_hash::phc::PasswordHash};
+use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
+use base64::engine::{Engine, general_purpose::STANDARD_NO_PAD};
+use quick_cache::sync::Cache;
 
 use self::sealed::Sealer;
 use super::TokenEndpointAuthMethod;
@@ -23,14 +23,11 @@ use crate::{
     random::{self, Random, RandomError},
     secret::Secret,
 };
-use argon2::{Algorithm, Argon2, Block, Params, Version, password_hash::phc::PasswordHash};
-use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
-use base64::engine::{Engine, general_purpose::STANDARD_NO_PAD};
-use quick_cache::sync::Cache;
 
+mod argon2id;
 mod sealed;
 
-pub use sealed::SealedSecret;
+pub use self::{argon2id::Argon2idHash, sealed::SealedSecret};
 
 /// What a generated secret starts with; 43 base64url characters follow.
 pub const GENERATED_PREFIX: &str = "mint_";
@@ -46,10 +43,6 @@ const SEALED_TEXT: &str = "$sealed$";
 
 /// How long a caller waits for its turn at Argon2id before it is told to come back.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
-
-/// The memory of Argon2id, 19 MiB for each hash that is computed at once. Given back to an allocator after every hash it would be
-/// taken anew on another thread, until each thread had as much.
-static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
 
 /// What is kept of one secret. Its `Debug` shows the kind alone.
 #[derive(Clone, PartialEq, Eq)]
@@ -107,14 +100,6 @@ impl ClientSecret {
     }
 }
 
-/// An Argon2id hash with everything that is needed to compute it again.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Argon2idHash {
-    params: Params,
-    salt: Box<[u8]>,
-    output: [u8; 32],
-}
-
 impl fmt::Debug for SecretHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -122,12 +107,6 @@ impl fmt::Debug for SecretHash {
             Self::Argon2id(_) => "Argon2id(***)",
             Self::Sealed(_) => "Sealed(***)",
         })
-    }
-}
-
-impl fmt::Debug for Argon2idHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Argon2idHash(***)")
     }
 }
 
@@ -201,29 +180,6 @@ impl SecretHash {
             Self::Keyed(_) | Self::Argon2id(_) => SecretForm::Hashed,
             Self::Sealed(_) => SecretForm::Sealed,
         }
-    }
-}
-
-impl Argon2idHash {
-    fn make(secret: &Secret<String>, salt: [u8; 16]) -> Result<Self, argon2::Error> {
-        let mut hash = Self { params: Params::DEFAULT, salt: Box::new(salt), output: [0; 32] };
-        hash.output = hash.compute(secret)?;
-        Ok(hash)
-    }
-
-    fn compute(&self, secret: &Secret<String>) -> Result<[u8; 32], argon2::Error> {
-        let mut output = [0; 32];
-        let kept = || MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut memory = kept().pop().unwrap_or_default();
-        memory.resize(self.params.block_count(), Block::default());
-        let computed = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone())
-            .hash_password_into_with_memory(secret.expose().as_bytes(), &self.salt, &mut output, &mut memory);
-        kept().push(memory);
-        computed.map(|()| output)
-    }
-
-    fn verify(&self, secret: &Secret<String>) -> bool {
-        self.compute(secret).is_ok_and(|output| verify_slices_are_equal(&output, &self.output).is_ok())
     }
 }
 
