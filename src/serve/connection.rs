@@ -67,12 +67,13 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn new(edge: Edge, limits: Limits, shutdown: Shutdown, places: Arc<Places>) -> Self {
+        let head = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX);
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
             .header_read_timeout(None) // see `socket`
-            .max_header_size(usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX))
-            .max_buf_size(2 * usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX / 2));
+            .max_header_size(head)
+            .max_buf_size(head.saturating_mul(2));
         let mut http2 = http2::Builder::new(Inline);
         http2
             .timer(TokioTimer::new())
@@ -211,9 +212,12 @@ impl Connections {
         let again = Again::new();
         let mut draining = pin!(self.shutdown.draining());
         let oldest = activity.opened() + limits.age_of(number);
-        if is_http1 && oldest <= Instant::now() {
-            activity.retire();
-        }
+        let retire_if_old = |now| {
+            if is_http1 && oldest <= now {
+                activity.retire();
+            }
+        };
+        retire_if_old(Instant::now());
         let mut timer = pin!(sleep_until(oldest.min(Instant::now() + nap)));
         let mut looked_at = pin!(self.places.looked_at());
         let (mut requests_seen, mut seen_at) = (0, Instant::now());
@@ -240,13 +244,9 @@ impl Connections {
                         return Err(End::Overdue);
                     }
                     // An idle connection of HTTP/1 does not end for its age: see `Activity::retire`.
+                    retire_if_old(now);
                     let retires = match activity.idle_since().map(|since| since + idle) {
-                        Some(idle) if is_http1 => {
-                            if oldest <= now {
-                                activity.retire();
-                            }
-                            idle
-                        }
+                        Some(idle) if is_http1 => idle,
                         idle => idle.map_or(oldest, |idle| oldest.min(idle)),
                     };
                     if retires <= now && !finishing {

@@ -187,40 +187,38 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let lengths = self.activity.lengths();
         let in_flight = self.activity.begin();
         let is_next_turn = request.version() <= Version::HTTP_11 && !inline::one_more();
         let edge = Arc::clone(&self.edge);
         let guard = edge.overload.as_ref();
         let admitted =
-            match guard.map(|guard| guard.admit(&self.peer, edge.proxies.as_ref(), &request)).transpose() {
-                Ok(admitted) => admitted,
-                Err(refusal) => {
-                    if let Some(reason) = refusal.too_many {
-                        edge.telemetry.metrics().turned_away(reason);
-                    }
-                    let response = turn_away(request, refusal);
-                    return Box::pin(async move {
-                        if is_next_turn {
-                            yield_now().await;
-                        }
-                        Ok(response.await.map(|body| TrackedBody::new(body, in_flight)))
-                    });
+            guard.map(|guard| guard.admit(&self.peer, edge.proxies.as_ref(), &request)).transpose();
+        let entered = admitted.and_then(|admitted| {
+            let kept = Kept::head(&request, &edge.unfinished, &self.activity).ok_or(OVERLOADED)?;
+            Ok((admitted, kept))
+        });
+        let (admitted, kept) = match entered {
+            Ok(entered) => entered,
+            Err(refusal) => {
+                if let Some(reason) = refusal.too_many {
+                    edge.telemetry.metrics().turned_away(reason);
                 }
-            };
-        // Its head is let go of at once: others may wait behind it to be looked at.
-        let Some(kept) = Kept::head(&request, &edge.unfinished, &self.activity) else {
-            edge.telemetry.metrics().turned_away(RefusalReason::Overloaded);
-            let response = turn_away(request, OVERLOADED);
-            return Box::pin(async { Ok(response.await.map(|body| TrackedBody::new(body, in_flight))) });
+                let response = turn_away(request, refusal);
+                return Box::pin(async move {
+                    if is_next_turn {
+                        yield_now().await;
+                    }
+                    Ok(response.await.map(|body| TrackedBody::new(body, in_flight)))
+                });
+            }
         };
-        let mut request = request;
         let peer = edge.peer_of(&self.peer, &request);
         request.extensions_mut().insert(peer);
         let observation = edge.telemetry.begin(&mut request);
         let record = Arc::clone(observation.record());
-        let request = request.map(|body| Body::new(Counted { body, kept, record, is_refused: false }));
+        let request = request.map(|body| Body::new(Counted::new(body, kept, record)));
         let mut begun = edge.begin(request, lengths);
         begun.close |= begun.is_http1 && (self.activity.is_retiring() || edge.shutdown.is_leaving());
         // What is here is used where it lies: the future of a request is moved several times.
@@ -237,7 +235,8 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
 }
 
 /// Answers a request that does not get in. It is counted and not logged: what there is too much of must cost little. What
-/// the caller has already sent is read and thrown away, so that it need not connect again.
+/// the caller has already sent is read and thrown away, so that it need not connect again. The head is let go of at once: others may
+/// wait behind it to be looked at.
 fn turn_away(request: Request<Incoming>, refusal: Refusal) -> impl Future<Output = Response<Body>> {
     let (form, is_http1) = (Form::of(request.headers()), request.version() <= Version::HTTP_11);
     // Reading the body would ask for it.

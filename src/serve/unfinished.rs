@@ -98,10 +98,16 @@ impl Drop for Kept {
 /// The body of a request, counted until its end has come.
 #[derive(Debug)]
 pub(super) struct Counted {
-    pub(super) body: Incoming,
-    pub(super) kept: Kept,
-    pub(super) record: Arc<RequestRecord>,
-    pub(super) is_refused: bool,
+    body: Incoming,
+    kept: Kept,
+    record: Arc<RequestRecord>,
+}
+
+impl Counted {
+    /// The body of a request whose head is kept. That it may not be is told to the record, and the edge answers for it.
+    pub(super) fn new(body: Incoming, kept: Kept, record: Arc<RequestRecord>) -> Self {
+        Self { body, kept, record }
+    }
 }
 
 impl Body for Counted {
@@ -113,26 +119,19 @@ impl Body for Counted {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
         let this = &mut *self;
-        if !this.is_refused {
-            let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-            let is_over = frame.is_none() || this.body.is_end_stream();
-            let length = frame.as_ref().and_then(|frame| Some(frame.as_ref().ok()?.data_ref()?.len()));
-            if is_over {
-                this.kept.let_go();
-            } else if let Some(length) = length {
-                this.is_refused = !this.kept.more(PER_PIECE + length);
-            }
-            if !this.is_refused {
-                return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-            }
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx)).transpose()?;
+        let length = frame.as_ref().and_then(|frame| Some(frame.data_ref()?.len()));
+        if frame.is_none() || this.body.is_end_stream() {
+            this.kept.let_go();
+        } else if length.is_some_and(|length| !this.kept.more(PER_PIECE + length)) {
+            this.record.set_too_many(RefusalReason::Overloaded);
+            return Poll::Ready(Some(Err("too much is unfinished".into())));
         }
-        // The edge answers for it.
-        this.record.set_too_many(RefusalReason::Overloaded);
-        Poll::Ready(Some(Err("too much is unfinished".into())))
+        Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        !self.is_refused && self.body.is_end_stream()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
