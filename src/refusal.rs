@@ -1,10 +1,14 @@
-//! Why a request is refused that would be served if there were fewer: the words of metrics and of the log.
+//! Why a request is refused that would be served if there were fewer: the words of metrics and of the log. And what callers
+//! are told alike, whoever refuses them.
 
 /// What a caller is told who asks for more than a fair part, wherever it is found out.
 pub const TOO_MANY: &str = "too many requests or failed attempts; try again later";
 
 /// What a caller is told while the server has too much to do.
 pub const BUSY: &str = "the server is busy; try again later";
+
+/// What a caller is told who asks for a path, or a method, that is not there.
+pub const NOTHING_HERE: &str = "nothing is served at this path";
 
 /// Too many, of what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -27,8 +27,10 @@ use crate::{
 pub(super) const AUTO_GENERATE: &str = "auto-gen";
 
 /// Below, a timer could not tell waiting from its own steps; above, callers have given up.
-const SHUTDOWN_DELAY_RANGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300);
 const QUEUE_WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
+
+/// Above, whoever runs the server has ended it by force.
+const SHUTDOWN_DELAY_RANGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300);
 
 /// RFC 7518 §3.2: a key of the same size as the hash output or larger, in bytes.
 const MIN_JWT_SECRET: usize = 32;

@@ -77,7 +77,7 @@ pub(super) fn finish<T>(call: &Call, result: Result<T, Failure>) -> Result<Respo
         Ok(answer) => Ok(Response::new(answer)),
         Err(Failure::OAuth(error)) => call.finish(Err(error)),
         Err(Failure::Admin(error)) => {
-            call.record.refuse(reason(&error).1, error.log_detail().map(str::to_owned));
+            call.record.refuse(reason(&error).1, error.log_detail());
             Err(status(&error))
         }
     }

@@ -1,6 +1,6 @@
 //! What the connection and the telemetry layer contribute to a call.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
@@ -44,7 +44,7 @@ impl Call {
     /// Answers the call; an error is noted in the record.
     pub(super) fn finish<T>(&self, result: Result<T, Error>) -> Result<Response<T>, Status> {
         result.map(Response::new).map_err(|error| {
-            self.record.refuse(error.code(), error.log_detail().map(Cow::into_owned));
+            self.record.refuse(error.code(), error.log_detail());
             if let Some(reason) = error.too_many() {
                 self.record.set_too_many(reason);
             }

@@ -9,7 +9,7 @@ use tonic::{
 };
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::oauth::Error;
+use crate::{oauth::Error, refusal::NOTHING_HERE};
 
 /// What a call that could not be read was refused as (RFC 6749 §5.2).
 const NOT_READABLE: &str = "invalid_request";
@@ -51,7 +51,7 @@ pub(crate) fn explain(headers: &mut HeaderMap) -> Option<&'static str> {
         headers.get(Status::GRPC_STATUS)? != "0" && !headers.contains_key(Status::GRPC_STATUS_DETAILS);
     let bare = is_bare.then(|| Status::from_header_map(headers)).flatten()?;
     let message = match (bare.code(), bare.message()) {
-        (Code::Unimplemented, "") => "nothing is served at this path",
+        (Code::Unimplemented, "") => NOTHING_HERE,
         (_, message) => message,
     };
     explained(bare.code(), NOT_READABLE, message, None).add_header(headers).ok()?;

@@ -41,11 +41,9 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let place = match request.uri().path().ends_with("/Watch") {
-            true => self.streams.place(Peer::source_of(request.extensions().get())).map(Some),
-            false => Ok(None),
-        };
-        match place {
+        let is_watch = request.uri().path().ends_with("/Watch");
+        let source = Peer::source_of(request.extensions().get());
+        match is_watch.then(|| self.streams.place(source)).transpose() {
             Ok(place) => {
                 let answer = self.service.call(request);
                 Box::pin(async move {

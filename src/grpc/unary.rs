@@ -21,7 +21,7 @@ use tower::Service;
 /// The prefix of a message: a flag and the length.
 const PREFIX: usize = 5;
 
-/// A service all of whose methods are unary.
+/// A service all of whose methods take one message.
 #[derive(Clone, Debug)]
 pub(super) struct Unary<S> {
     pub(super) service: S,

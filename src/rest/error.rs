@@ -1,7 +1,7 @@
 //! `oauth::Error` -> HTTP: status, headers and body (RFC 6749 §5.2, RFC 6750 §3, RFC 7662 §2.3, RFC 9449
 //! §7.1).
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Json,
@@ -70,7 +70,7 @@ impl Refusal {
     pub(super) fn respond(&self, challenge: Challenge, record: &RequestRecord) -> Response {
         match self {
             Self::OAuth(error) => {
-                record.refuse(error.code(), error.log_detail().map(Cow::into_owned));
+                record.refuse(error.code(), error.log_detail());
                 if let Some(reason) = error.too_many() {
                     record.set_too_many(reason);
                 }

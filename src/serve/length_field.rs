@@ -1,8 +1,8 @@
 //! How many `Content-Length` lines an HTTP/1 head has (RFC 9112 §6.1), told from its bytes as they are read.
 //!
 //! hyper drops such a line from a request that is chunked as well, and the second of two that say the same, so a service cannot
-//! see that the request had both, which is how a second request is smuggled past a proxy that believes another one. The scan follows one head from
-//! its first byte; a pipelined head that arrived together with its predecessor escapes it. That is bearable: it only
+//! see that the request had both, which is how a second request is smuggled past a proxy that believes another one. The scan
+//! follows one head from its first byte; a pipelined head that arrived together with its predecessor escapes it. That is bearable: it only
 //! decides between refusing and answering, as the connection ends after any chunked request.
 
 const NAME: &[u8] = b"content-length:";

@@ -46,8 +46,8 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// How long the acknowledgement of a PING may take. Default 10 s.
     pub ping_timeout: Duration,
-    /// Before a connection is asked to end, HTTP/1 with its next answer, so that clients spread over new instances; spread by up to a tenth so
-    /// that connections opened together do not end together. Default 1 h.
+    /// Before a connection is asked to end, HTTP/1 with its next answer, so that clients spread over new instances; spread by
+    /// up to a tenth so that connections opened together do not end together. Default 1 h.
     pub age: Duration,
     /// How long a peer may take nothing of what is being sent to it. Default 15 s.
     pub write_stall: Duration,

@@ -9,7 +9,7 @@ use tonic::Code;
 
 use crate::{
     grpc,
-    refusal::{BUSY, RefusalReason, TOO_MANY},
+    refusal::{BUSY, NOTHING_HERE, RefusalReason, TOO_MANY},
     rest,
 };
 
@@ -80,7 +80,7 @@ impl Refusal {
 
 /// No route has this path.
 pub(super) const NOT_FOUND: Refusal =
-    Refusal::new(StatusCode::NOT_FOUND, Code::Unimplemented, "not_found", "nothing is served at this path");
+    Refusal::new(StatusCode::NOT_FOUND, Code::Unimplemented, "not_found", NOTHING_HERE);
 
 /// A gRPC route was called by other means.
 pub(super) const NOT_GRPC: Refusal = Refusal::new(

@@ -1,7 +1,9 @@
 //! The end of the service: running, then leaving, then draining, then forced.
 //!
 //! After the first SIGTERM or SIGINT readiness is off, and for a while all is served as before, so that balancers can notice;
-//! only that an HTTP/1 connection ends with its next answer. Then it drains: listeners close, connections finish what they have begun. A second signal forces: everything still open is dropped at once. Either way the process ends well (exit code 0).
+//! only that an HTTP/1 connection ends with its next answer. Then it drains: listeners close, connections finish what they
+//! have begun. A second signal forces: everything still open is dropped at once. Either way the process ends well (exit
+//! code 0).
 
 use std::{
     convert::Infallible,

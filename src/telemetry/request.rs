@@ -64,9 +64,9 @@ impl RequestRecord {
     }
 
     /// Notes a refusal for the log line: the code of the answer, and why, which the caller is not told.
-    pub fn refuse(&self, code: &'static str, detail: Option<String>) {
+    pub fn refuse(&self, code: &'static str, detail: Option<impl Into<String>>) {
         let mut facts = self.facts();
-        (facts.error, facts.detail) = (Some(code), detail);
+        (facts.error, facts.detail) = (Some(code), detail.map(Into::into));
     }
 
     /// Tells that the request was refused because there are too many.
